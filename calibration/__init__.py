@@ -1,0 +1,1 @@
+"""Calibrations: what was measured on a rig, when, how well, and under which conditions."""

@@ -1,0 +1,1 @@
+"""Hardware behind small protocols: camera, serial link, dispenser, firmware."""

@@ -1,0 +1,188 @@
+"""What the controller needs of the outside world, as protocols.
+
+Exactly these are replaced when a rig is simulated in virtual time: the clock, the camera's frame
+queue and the serial link. Host times are integers of ``time.perf_counter_ns`` and end in ``_ns``;
+device times are integers of the dispenser's microsecond counter and end in ``_us``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One camera image with its best-known exposure time and that time's error.
+
+    Attributes:
+        pixels: (height, width), uint8 or uint16; row 0 is the top, column 0 is upstream.
+        number: the camera's running number; a gap means frames that were lost.
+        exposed_ns: best-known host time of mid-exposure.
+        exposed_error_ns: half width of the interval that holds the true exposure time.
+        received_ns: host time at which the frame was in the host's hands.
+    """
+
+    pixels: Pixels
+    number: int
+    exposed_ns: int
+    exposed_error_ns: int
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CameraInfo:
+    """What a camera says of itself once it is loaded."""
+
+    name: str
+    width_px: int
+    height_px: int
+    bit_depth: int
+
+
+class Clock(Protocol):
+    """Host time. The only source of time in the controller."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds of a monotonic clock with an arbitrary zero."""
+        ...
+
+    def wait_until(self, deadline_ns: int) -> None:
+        """Return at or shortly after ``deadline_ns``; at once if it has passed."""
+        ...
+
+
+class Camera(Protocol):
+    """A source of frames, oldest first, none skipped without being noticed."""
+
+    def info(self) -> CameraInfo:
+        """Name, frame size and bit depth."""
+        ...
+
+    def start(self) -> None:
+        """Start acquiring; raises `CameraError`."""
+        ...
+
+    def pop(self) -> Frame | None:
+        """The oldest frame that waits, or None; never blocks. Raises `CameraError`."""
+        ...
+
+    def stop(self) -> None:
+        """Stop acquiring; frames that wait can still be popped."""
+        ...
+
+    def close(self) -> None:
+        """Release the camera; safe to call twice."""
+        ...
+
+
+class Link(Protocol):
+    """Bytes to and from a device."""
+
+    def write(self, data: bytes) -> None:
+        """Send all of ``data``; raises `LinkError` when the port is gone or stays blocked."""
+        ...
+
+    def read(self) -> bytes:
+        """Whatever has arrived, possibly nothing; never blocks. Raises `LinkError`."""
+        ...
+
+    def close(self) -> None:
+        """Release the port; safe to call twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One opening of one outlet for one object, on the dispenser's clock.
+
+    Attributes:
+        id: 32-bit id, unique in a session; the same id never acts twice.
+        outlet: name of the outlet to open, never the rest outlet.
+        open_us: device time at which the gate is to *start* moving to ``outlet``.
+        close_us: device time at which it is to start moving back to rest.
+    """
+
+    id: int
+    outlet: str
+    open_us: int
+    close_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The device has queued the command."""
+
+    id: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The device will never act on the command; ``reason`` is a word of PROTOCOL.md."""
+
+    id: int
+    reason: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The device has opened and closed; times are what it measured, on its own clock."""
+
+    id: int
+    opened_us: int
+    closed_us: int
+    at_ns: int
+
+
+DispenserEvent = Acknowledged | Refused | Executed
+
+
+class Dispenser(Protocol):
+    """Sends commands, and tells what became of them. Stepped by the loop; no threads."""
+
+    def connect(self) -> dict[str, Any]:
+        """Handshake: new session, gate at rest, first clock estimate. Returns what the device
+        says of itself (firmware, outlets, queue length …). Raises `LinkError`, `DispenserError`.
+        """
+        ...
+
+    def to_device_us(self, host_ns: int) -> int:
+        """Device time (unwrapped, µs) of a host time, by the current estimate."""
+        ...
+
+    def to_host_ns(self, device_us: int) -> int:
+        """Host time of an unwrapped device time, by the current estimate."""
+        ...
+
+    def clock_bound_us(self, host_ns: int) -> int:
+        """Half width of the interval around `to_device_us` that holds the true device time."""
+        ...
+
+    def send(self, command: Command, now_ns: int) -> None:
+        """Write the command; returns after the last byte is handed to the port."""
+        ...
+
+    def cancel(self, command_id: int, now_ns: int) -> None:
+        """Withdraw a queued command, or close an open one now."""
+        ...
+
+    def rest(self, now_ns: int) -> None:
+        """Gate to rest now, queue emptied."""
+        ...
+
+    def step(self, now_ns: int) -> list[DispenserEvent]:
+        """Read what arrived, resend what is due, keep the clock estimate; never blocks.
+        Raises `LinkError` when the device has been silent for too long.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gate to rest, then release the link; safe to call twice."""
+        ...

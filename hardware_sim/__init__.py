@@ -1,0 +1,1 @@
+"""A simulated microscope and dispenser, reached the way hardware is."""

@@ -1,0 +1,1 @@
+"""Data sets, networks, training, bundles and inference."""

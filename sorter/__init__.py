@@ -1,0 +1,1 @@
+"""Sort spheroids: the controller."""

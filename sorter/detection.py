@@ -1,0 +1,40 @@
+"""What segmentation finds in one frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One object found in one frame. Pixel (0, 0) is the centre of the top-left pixel.
+
+    Attributes:
+        x_px, y_px: centroid of the filled mask.
+        area_um2: pixels of the filled mask times pitch squared.
+        diameter_um: diameter of the circle of that area.
+        circularity: 4π·area / perimeter², 1 for a circle, at most 1.
+        solidity: area / area of the convex hull.
+        grey_ratio: mean grey inside / background around, 1 for an object as bright as it.
+        bbox: (x, y, width, height) in pixels.
+        touches_border: the mask reaches the frame's edge, so that size and shape are not known.
+        split: cut from a body that touched another; its neighbour is a detection of its own.
+        double: two or more touching bodies that could not be told apart.
+        contour: (n, 2) int32, x and y in frame pixels.
+    """
+
+    x_px: float
+    y_px: float
+    area_um2: float
+    diameter_um: float
+    circularity: float
+    solidity: float
+    grey_ratio: float
+    bbox: tuple[int, int, int, int]
+    touches_border: bool
+    split: bool
+    double: bool
+    contour: NDArray[np.int32]
