@@ -43,7 +43,9 @@ def finish(title: str, rows: Sequence[Row]) -> None:
     """Print the rows and end the process: 0 when all passed, 1 when one did not."""
     print(f"\n{title}")
     for row in rows:
-        interval = "-" if row.interval is None else f"[{row.interval[0]:.4g}, {row.interval[1]:.4g}]"
+        interval = (
+            "-" if row.interval is None else f"[{row.interval[0]:.4g}, {row.interval[1]:.4g}]"
+        )
         verdict = "PASS" if row.passed else "FAIL"
         print(
             f"  {verdict}  {row.what}: n={row.n}  value={row.value:.4g}  "
