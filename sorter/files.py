@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
         UsageError: the folder is missing, or the file may not be written.
         RunFault: the disk is full or failed.
     """
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:12]}{path.suffix}")
     try:
         yield temporary
         _flush(temporary)

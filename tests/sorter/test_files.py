@@ -12,6 +12,13 @@ from sorter.errors import RunFault, UsageError
 from sorter.files import replacing, write_atomic
 
 
+def _write(path: Path, then: Exception) -> None:
+    with replacing(path) as temporary:
+        assert temporary.suffix == path.suffix
+        temporary.write_text("new")
+        raise then
+
+
 @pytest.mark.parametrize("data", ["µm/px\n", b"\x00\x01", "", "a\r\nb"])
 def test_writes_what_it_was_given(tmp_path: Path, data: str | bytes) -> None:
     path = tmp_path / "out.bin"
@@ -30,10 +37,8 @@ def test_replaces_the_old_file(tmp_path: Path) -> None:
 def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_text("old")
-    with pytest.raises(ValueError, match="half"), replacing(path) as temporary:
-        assert temporary.suffix == ".png"
-        temporary.write_text("new")
-        raise ValueError("half way")
+    with pytest.raises(ValueError, match="half"):
+        _write(path, ValueError("half way"))
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -52,9 +57,8 @@ def test_a_folder_in_the_way_is_the_users_to_mend(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_a_fault(tmp_path: Path) -> None:
-    with pytest.raises(RunFault, match="Free some space"), replacing(tmp_path / "a") as temporary:
-        temporary.write_text("some")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(RunFault, match="Free some space"):
+        _write(tmp_path / "a", OSError(errno.ENOSPC, "No space left on device"))
     assert not list(tmp_path.iterdir())
 
 
