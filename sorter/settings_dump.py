@@ -30,7 +30,7 @@ def dump_commented_toml(
 
     `sorter.settings_io.load_toml` reads the file back to an equal model when ``values`` is one.
     """
-    lines = [f"# {line}" for line in textwrap.wrap(_summary(model), _WIDTH)]
+    lines = [*_comment(_summary(model)), ""]
     lines.extend(_table(model, _as_mapping(values), ()))
     return "\n".join(lines).strip("\n") + "\n"
 
@@ -93,7 +93,7 @@ def _nested(name: str, field: FieldInfo, value: Any, path: tuple[str, ...]) -> l
     if nested_models(field.annotation) and items:
         lines = [_model_lines(field, item, (*here, str(key))) for key, item in items.items()]
         return [*about, *(line for one in lines for line in one)]
-    return [*about, f"[{header}]", *tomli_w.dumps(_plain(items)).splitlines()]
+    return [*about, f"[{header}]", *(f"{_bare(k)} = {_literal(v)}" for k, v in items.items())]
 
 
 def _model(field: FieldInfo, value: Any) -> type[BaseModel]:
@@ -116,7 +116,7 @@ def _key(name: str, field: FieldInfo, value: Any) -> list[str]:
         return [*lines, f"# {_bare(name)} =   # REQUIRED: take the # away and fill in"]
     if value is None:
         return [*lines, f"# {_bare(name)} ="]
-    return [*lines, tomli_w.dumps({name: _plain(value)}).rstrip("\n")]
+    return [*lines, f"{_bare(name)} = {_literal(value)}"]
 
 
 def _explained(field: FieldInfo, value: Any) -> str:
@@ -124,7 +124,7 @@ def _explained(field: FieldInfo, value: Any) -> str:
     default = default_of(field)
     notes = [allowed(field)]
     if default is not PydanticUndefined and default is not None and value != default:
-        notes.append(f"default {tomli_w.dumps({'x': _plain(default)})[4:].strip()}")
+        notes.append(f"default {_literal(default)}")
     note = "; ".join(filter(None, notes))
     text = (field.description or "").strip()
     return f"{text} ({note})" if note and text else text or note
@@ -173,8 +173,18 @@ def _header(path: tuple[str, ...]) -> str:
     return ".".join(_bare(part) for part in path)
 
 
+def _literal(value: Any) -> str:
+    """``value`` as it stands in TOML after the equals sign, on one line."""
+    plain = _plain(value)
+    if isinstance(plain, list):
+        return f"[{', '.join(_literal(one) for one in plain)}]"
+    if isinstance(plain, dict):
+        return f"{{{', '.join(f'{_bare(k)} = {_literal(v)}' for k, v in plain.items())}}}"
+    return tomli_w.dumps({"x": plain}).removeprefix("x = ").rstrip("\n")
+
+
 def _bare(key: str) -> str:
-    return tomli_w.dumps({key: 0}).split(" = ")[0]
+    return tomli_w.dumps({str(key): 0}).removesuffix(" = 0\n")
 
 
 def _shown_default(field: FieldInfo) -> str:
@@ -183,7 +193,7 @@ def _shown_default(field: FieldInfo) -> str:
         return "required"
     if default is None:
         return "not set"
-    return f"`{_cell(tomli_w.dumps({'x': _plain(default)})[4:].strip())}`"
+    return f"`{_cell(_literal(default))}`"
 
 
 def _cell(text: str) -> str:

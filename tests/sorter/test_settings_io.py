@@ -180,7 +180,8 @@ def test_dump_explains_every_key() -> None:
     assert 'policy = "yield"' in text
     assert "# Smallest diameter, µm. (a number, > 0)\nsmallest_um = 80.0" in text
     assert "# model =" in text
-    assert "[labels]\nhealthy" in text
+    assert "gains = [1.0, 2.5]" in text
+    assert '[labels]\nhealthy = "collect"' in text
 
 
 def test_dump_without_values_asks_for_what_is_required() -> None:
