@@ -57,12 +57,16 @@ class Lump:
 
 @dataclass(frozen=True, slots=True)
 class Balls:
-    """Clear or absorbing spheres: centres (n, 3), radii (n,) in µm, contrast (n,)."""
+    """Clear or absorbing spheres: centres (n, 3), radii (n,) in µm, contrast (n,).
+
+    ``opacity`` is the share of what lies behind a ball that it hides.
+    """
 
     centres_um: Floats
     radii_um: Floats
     contrast: Floats
-    look: Literal["clear", "dark", "bubble"] = "clear"
+    look: Literal["clear", "dark", "bubble", "solid"] = "clear"
+    opacity: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ _TILTS = np.deg2rad(np.array([-50.0, -32.0, -16.0, 0.0, 16.0, 32.0, 50.0])).asty
 _RESOLUTION_UM = 1.5
 _BLUR_PER_DEPTH_UM = 4.0
 _HALO = 0.35
+_OPACITY = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +138,17 @@ class CloudBody:
             np.zeros((side, side), np.float32), centre_px[0] - x0, centre_px[1] - y0, pitch_um
         )
         part = self._anatomy
-        for lump in part.lumps:
+        main = part.lumps[0].mean_radius_um if part.lumps else 0.0
+        for lump in sorted(part.lumps, key=lambda one: float(turn[2] @ one.centre_um)):
             _draw_lump(canvas, lump, turn)
         for balls in part.balls:
-            _draw_balls(canvas, balls, turn)
+            _draw_balls(canvas, balls, turn, main)
         if part.grain is not None:
             _draw_grain(canvas, part.grain, part.grain_strength, turn, self._depth_of_field_um)
         if part.cells is not None:
-            _draw_points(canvas, part.cells, turn, "clear")
+            _draw_points(canvas, part.cells, turn, "clear", main)
         if part.grains is not None:
-            _draw_points(canvas, part.grains, turn, "dark")
+            _draw_points(canvas, part.grains, turn, "dark", main)
         return Patch(_through_lens(canvas.log_light, sigma_px), x0, y0)
 
 
@@ -215,7 +217,10 @@ def _draw_lump(canvas: _Canvas, lump: Lump, turn: Floats) -> None:
         loss += lump.core_depth * np.exp(-np.square(share / np.float32(lump.core_share**2)))
     cover = np.clip((edge - distance) / (pitch + softness * edge * np.float32(0.3)) + 0.5, 0, 1)
     light = 1.0 - cover * (1.0 - keep * cv2.exp(-loss))
-    canvas.log_light[y0:y1, x0:x1] += cv2.log(light)
+    # Lumps come back to front; what lies behind one shows through it only faintly.
+    target = canvas.log_light[y0:y1, x0:x1]
+    target *= 1.0 - np.float32(_OPACITY) * cover
+    target += cv2.log(light)
 
 
 def _cavities(lump: Lump, turn: Floats, offset: tuple[Floats, Floats], thickness: Floats) -> Floats:
@@ -235,7 +240,7 @@ def _cavities(lump: Lump, turn: Floats, offset: tuple[Floats, Floats], thickness
 
 
 @lru_cache(maxsize=512)
-def _ball_kernel(radius_px: float, look: Literal["clear", "dark", "bubble"]) -> Floats:
+def _ball_kernel(radius_px: float, look: Literal["clear", "dark", "bubble", "solid"]) -> Floats:
     """Logarithm of the light around the centre of a ball, on a square of odd side."""
     half = int(np.ceil(radius_px + 1.0))
     axis = np.arange(-half, half + 1, dtype=np.float32)
@@ -251,6 +256,9 @@ def _ball_kernel(radius_px: float, look: Literal["clear", "dark", "bubble"]) -> 
         # Air in water bends far more than the aperture takes: only the middle passes.
         bend = (1.75**2 * share / chord) ** 3
         light = 1.0 - inside * (1.0 - (0.06 + 1.04 / (1.0 + bend)))
+    elif look == "solid":
+        bend = (0.45**2 * share / chord) ** 2
+        light = 1.0 - inside * (1.0 - (0.25 + 0.6 / (1.0 + bend)))
     else:
         bend = (0.55**2 * share / chord) ** 2
         centre = 1.0 + 0.28 * np.exp(-share / 0.12)
@@ -260,23 +268,49 @@ def _ball_kernel(radius_px: float, look: Literal["clear", "dark", "bubble"]) -> 
     return np.asarray(np.log(light), dtype=np.float32)
 
 
-def _draw_balls(canvas: _Canvas, balls: Balls, turn: Floats) -> None:
-    """Add each ball's stamp at its place."""
+@lru_cache(maxsize=512)
+def _ball_cover(radius_px: float) -> Floats:
+    """1 inside a ball, 0 outside, on the square of `_ball_kernel`."""
+    half = int(np.ceil(radius_px + 1.0))
+    axis = np.arange(-half, half + 1, dtype=np.float32)
+    distance = np.hypot(axis[:, None], axis[None, :])
+    return np.asarray(np.clip(radius_px - distance + 0.5, 0.0, 1.0), dtype=np.float32)
+
+
+def _visible(view: Floats, main_um: float) -> Floats:
+    """(n,) how much of a small part is seen: all beside the main mass, less before it, hardly
+    anything behind it."""
+    if main_um <= 0.0:
+        return np.ones(len(view), np.float32)
+    beside = np.clip((np.hypot(view[:, 0], view[:, 1]) / main_um - 0.82) / 0.18, 0.0, 1.0)
+    seen_through = np.where(view[:, 2] > 0.0, 0.45, 0.12)
+    return np.asarray(seen_through + (1.0 - seen_through) * beside, dtype=np.float32)
+
+
+def _draw_balls(canvas: _Canvas, balls: Balls, turn: Floats, main_um: float) -> None:
+    """Put each ball's stamp at its place, back to front."""
     view = balls.centres_um @ turn.T
+    order = np.argsort(view[:, 2])
+    view = view[order]
+    weights = balls.contrast[order] * _visible(view, main_um)
     xs = np.rint(view[:, 0] / canvas.pitch_um + canvas.x_px).astype(int).tolist()
     ys = np.rint(view[:, 1] / canvas.pitch_um + canvas.y_px).astype(int).tolist()
-    radii = (np.rint(balls.radii_um / canvas.pitch_um * 4) / 4).tolist()
+    radii = (np.rint(balls.radii_um[order] / canvas.pitch_um * 4) / 4).tolist()
     height, width = canvas.log_light.shape
-    for x, y, radius, contrast in zip(xs, ys, radii, balls.contrast.tolist(), strict=True):
+    for x, y, radius, contrast in zip(xs, ys, radii, weights.tolist(), strict=True):
         stamp = _ball_kernel(max(radius, 0.75), balls.look)
         half = stamp.shape[0] // 2
         left, top = max(0, half - x), max(0, half - y)
         right, bottom = min(2 * half + 1, width - x + half), min(2 * half + 1, height - y + half)
         if left >= right or top >= bottom:
             continue
-        canvas.log_light[
+        target = canvas.log_light[
             y - half + top : y - half + bottom, x - half + left : x - half + right
-        ] += stamp[top:bottom, left:right] * np.float32(contrast)
+        ]
+        if balls.opacity > 0.0:
+            cover = _ball_cover(max(radius, 0.75))[top:bottom, left:right]
+            target *= 1.0 - np.float32(balls.opacity) * cover
+        target += stamp[top:bottom, left:right] * np.float32(contrast)
 
 
 def _draw_grain(
@@ -289,7 +323,7 @@ def _draw_grain(
     sharp = canvas.splat(view, cloud.weights * focus)
     blurred = canvas.splat(view, cloud.weights * (1.0 - focus))
     texture = cv2.GaussianBlur(sharp, (0, 0), sigma_px)
-    texture = texture + 1.6 * cv2.GaussianBlur(blurred, (0, 0), 2.0 * sigma_px)
+    texture = texture + 1.2 * cv2.GaussianBlur(blurred, (0, 0), 1.6 * sigma_px)
     # Independent unit weights, n a pixel, blurred by sigma, have a variance n / (4 π sigma²).
     extent = float(np.sqrt(np.mean(np.square(view[:, :2]))) * 2 / canvas.pitch_um)
     density = len(view) / max(1.0, np.pi * extent**2)
@@ -298,10 +332,11 @@ def _draw_grain(
 
 
 def _draw_points(
-    canvas: _Canvas, cloud: Cloud, turn: Floats, look: Literal["clear", "dark"]
+    canvas: _Canvas, cloud: Cloud, turn: Floats, look: Literal["clear", "dark"], main_um: float
 ) -> None:
     """Add many equal small spheres at once, by convolution."""
-    hits = canvas.splat(cloud.points_um @ turn.T, cloud.weights)
+    view = cloud.points_um @ turn.T
+    hits = canvas.splat(view, cloud.weights * _visible(view, main_um))
     radius_px = max(0.75, round(cloud.size_um / canvas.pitch_um * 4) / 4)
     drawn = cv2.filter2D(hits, -1, _ball_kernel(radius_px, look), borderType=cv2.BORDER_CONSTANT)
     # Cells that overlap share a path: the light lost saturates instead of adding up.

@@ -8,7 +8,7 @@ little of some defect too: nature draws no line, and a network must not learn th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +94,7 @@ def healthy_draft(rng: np.random.Generator, diameter_um: float) -> Draft:
         rim=float(rng.uniform(0.33, 0.55)),
         rim_floor=float(rng.uniform(0.12, 0.28)),
         grain=float(rng.uniform(0.10, 0.19)),
-        grain_size=float(rng.uniform(3.2, 4.6)),
+        grain_size=float(rng.uniform(2.2, 3.2)),
     )
     _stick_cells(draft, count=int(rng.poisson(rng.lognormal(1.8, 0.8))))
     for _ in range(rng.binomial(2, 0.3)):
@@ -189,7 +189,8 @@ def grape_like(draft: Draft, a: float) -> None:
     size = draft.radius * rng.uniform(0.2, 0.3, count).astype(np.float32)
     draft.surface[..., 0] *= 1.0 - 0.20 * a
     out = draft.on_surface(unit) - size * (1.0 - 1.15 * a)
-    draft.balls.append(_clear(unit * out[:, None], size, 0.15 + 0.5 * a))
+    lobes = _clear(unit * out[:, None], size, 0.25 + 0.75 * a)
+    draft.balls.append(replace(lobes, look="solid", opacity=0.8 * a))
     draft.surface[..., 1] = np.maximum(draft.surface[..., 1], 0.6 * a)
     draft.grain *= 1.0 - 0.3 * a
 
