@@ -40,6 +40,7 @@ from sorter.record_rows import (
     JournalEntry,
     Message,
     ObjectRow,
+    ObjectUpdate,
     ObjectWithCrops,
     Report,
     RunMeta,
@@ -55,6 +56,7 @@ __all__ = [
     "EventRow",
     "FrameRow",
     "ObjectRow",
+    "ObjectUpdate",
     "RecordSettings",
     "Recorder",
     "RunMeta",
@@ -158,6 +160,10 @@ class Recorder:
         images = tuple(Crop(c.shape[0], c.shape[1], c.tobytes()) for c in kept)
         self._hand(ObjectWithCrops(row, images))
 
+    def update_object(self, row: ObjectUpdate) -> None:
+        """Hand over a decision that was taken back; the first one stays in the record."""
+        self._hand(row)
+
     def command(self, row: CommandRow) -> None:
         """Hand over a command that was sent; its object goes first."""
         self._hand(row)
@@ -203,7 +209,8 @@ class Recorder:
         finally:
             self._close()
         if report is None or report.kind != "done":
-            raise _lost(self.path, report)
+            self._trouble = _lost(self.path, report)
+            raise self._trouble
         self._process.join(max(0.0, deadline - time.monotonic()))
 
     def _hand(self, message: Message) -> None:

@@ -101,6 +101,8 @@ class Sighting(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class ObjectRow(Row, frozen=True, array_like=True, tag="o", gc=False):
     """One object and what was decided for it.
 
+    Numbers that are not known may be NaN; they are kept as NULL.
+
     Attributes:
         id: from 1, in the order of decisions.
         first_exposed_ns, last_exposed_ns: mid-exposure of the first and last view.
@@ -148,6 +150,18 @@ class ObjectRow(Row, frozen=True, array_like=True, tag="o", gc=False):
     sightings: tuple[Sighting, ...] = ()
 
 
+class ObjectUpdate(Row, frozen=True, array_like=True, tag="r", gc=False):
+    """A decision that was taken back later: a command withdrawn or refused, the object to rest.
+
+    The first decision stays in ``outlet`` and ``reason``; this goes beside it.
+    """
+
+    id: int
+    changed_ns: int
+    changed_outlet: str
+    changed_reason: str
+
+
 class CommandRow(Row, frozen=True, array_like=True, tag="c", gc=False):
     """One command.
 
@@ -156,6 +170,8 @@ class CommandRow(Row, frozen=True, array_like=True, tag="c", gc=False):
         object_id: the object that it was first sent for.
         outlet, open_us, close_us: what was asked.
         sent_ns: when its last byte was first handed to the port.
+        cause_ns: when the frame in whose step it went out was in the host's hands; the step's
+            start where there was no frame; None: not known.
         also: further objects that it serves now (merged intervals); kept as their ``command_id``.
 
     All objects of a command get its ``sent_ns``, ``acknowledged_ns``, ``executed_ns``, ``refused``.
@@ -167,6 +183,7 @@ class CommandRow(Row, frozen=True, array_like=True, tag="c", gc=False):
     open_us: int
     close_us: int
     sent_ns: int
+    cause_ns: int | None = None
     also: tuple[int, ...] = ()
 
 
@@ -236,6 +253,7 @@ class End(Row, frozen=True, array_like=True, tag="E", gc=False):
 Message = (
     FrameRow
     | ObjectWithCrops
+    | ObjectUpdate
     | CommandRow
     | CommandUpdate
     | EventRow

@@ -34,11 +34,11 @@ CREATE TABLE objects (
   last_exposed_ns INTEGER NOT NULL,
   received_ns INTEGER NOT NULL,
   decided_ns INTEGER NOT NULL,
-  diameter_um REAL NOT NULL,
-  circularity REAL NOT NULL,
-  solidity REAL NOT NULL,
-  grey_ratio REAL NOT NULL,
-  velocity_um_s REAL NOT NULL,
+  diameter_um REAL,
+  circularity REAL,
+  solidity REAL,
+  grey_ratio REAL,
+  velocity_um_s REAL,
   n_views INTEGER NOT NULL,
   double INTEGER NOT NULL,
   split INTEGER NOT NULL,
@@ -56,7 +56,10 @@ CREATE TABLE objects (
   sent_ns INTEGER,                   -- later news of the command
   acknowledged_ns INTEGER,
   executed_ns INTEGER,
-  refused TEXT
+  refused TEXT,
+  changed_ns INTEGER,                -- a decision that was taken back later
+  changed_outlet TEXT,
+  changed_reason TEXT
 ) STRICT;
 CREATE INDEX objects_command ON objects (command_id) WHERE command_id IS NOT NULL;
 
@@ -84,6 +87,7 @@ CREATE TABLE commands (
   open_us INTEGER NOT NULL,
   close_us INTEGER NOT NULL,
   sent_ns INTEGER NOT NULL,
+  cause_ns INTEGER,                  -- received_ns of the frame in whose step it went out
   acked_ns INTEGER,
   opened_us INTEGER,
   closed_us INTEGER,

@@ -33,6 +33,7 @@ from sorter.record_rows import (
     JournalEntry,
     Message,
     ObjectRow,
+    ObjectUpdate,
     ObjectWithCrops,
     Report,
     RunMeta,
@@ -183,6 +184,7 @@ _ADD_EVENT = _insert("events", EventRow.__struct_fields__)
 _ADD_JOURNAL = _insert("journal", JournalEntry.__struct_fields__)
 _SET_STATUS = "INSERT OR REPLACE INTO status VALUES (1,?,?)"
 _SET_END = "UPDATE meta SET ended_utc=?, end_reason=?, exit_code=?"
+_CHANGE_OBJECT = "UPDATE objects SET changed_ns=?, changed_outlet=?, changed_reason=? WHERE id=?"
 _UPDATE_COMMAND = (
     "UPDATE commands SET acked_ns=coalesce(?,acked_ns), opened_us=coalesce(?,opened_us),"
     " closed_us=coalesce(?,closed_us), executed_ns=coalesce(?,executed_ns),"
@@ -221,6 +223,7 @@ class Writer:
     def close(self) -> None:
         """Fold the write-ahead log into the file where no reader holds it, and close."""
         with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA busy_timeout=300")  # for a reader in the way
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
@@ -244,6 +247,8 @@ class Writer:
                 execute(_ADD_JOURNAL, msgspec.structs.astuple(message))
             case ObjectWithCrops():
                 self._object(message)
+            case ObjectUpdate():
+                execute(_CHANGE_OBJECT, (*msgspec.structs.astuple(message)[1:], message.id))
             case CommandRow():
                 self._command(message)
             case CommandUpdate():
