@@ -1,0 +1,146 @@
+"""The light that the frame would show with no body in it, followed while bodies flow past.
+
+Kept at the reduced resolution of the segmenter, where bodies are found; the view at full
+resolution is interpolated for the small regions that ask for it. A frame's overall brightness is
+a *gain* of its own, so that flicker and drift of the lamp need not be learned.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+BACKGROUND_LEVEL = 128
+"""Grey of the background in a normalised image; 0 is black, 255 about twice as bright."""
+
+
+class BackgroundSettings(BaseModel):
+    """How the background is learned."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    update_every: int = Field(4, ge=1, description="learn from every n-th frame")
+    rate: float = Field(0.02, gt=0, le=1, description="share of a frame in the average, once warm")
+    warm_up_updates: int = Field(
+        5, ge=1, description="first updates, made on every frame, that learn faster: a plain mean"
+    )
+    absorb_after_frames: int = Field(
+        6000,
+        ge=1,
+        description="frames that something must stand still before it becomes background; "
+        "30 s at 200 frames/s. Never less than 10 s",
+    )
+    absorb_change: float = Field(
+        0.04, gt=0, description="largest relative change of grey that counts as standing still"
+    )
+
+
+class Background:
+    """Adaptive background of one camera view, at reduced resolution.
+
+    It starts from one frame with bodies in it (`start`; `sorter.still.estimate_background` gives
+    the map), then learns only where no body is. What stands still is not learned until it has
+    done so for ``absorb_after_frames``; what moves resets that count.
+
+    Args:
+        shape: (height, width) of the reduced image.
+        settings: how to learn.
+    """
+
+    def __init__(self, shape: tuple[int, int], settings: BackgroundSettings | None = None) -> None:
+        self.settings = settings or BackgroundSettings()
+        self.shape = shape
+        self.gain = 1.0
+        self._map = np.ones(shape, np.float32)
+        self._inverse = np.ones(shape, np.float32)
+        self._step = max(1, int((shape[0] * shape[1] / 1500) ** 0.5))
+        self._samples = np.ones_like(self._map[:: self._step, :: self._step])
+        self._empty = np.empty(shape, np.uint8)
+        self._frames = 0
+        self._updates = 0
+        self._still_frames = np.zeros(shape, np.float32)
+        self._still_grey = np.zeros(shape, np.float32)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a background to divide by."""
+        return self._updates > 0
+
+    @property
+    def level(self) -> NDArray[np.float32]:
+        """Grey of the background at ``gain`` 1, (height, width) float32, reduced resolution."""
+        return self._map
+
+    @property
+    def inverse(self) -> NDArray[np.float32]:
+        """``BACKGROUND_LEVEL / level``, (height, width) float32."""
+        return self._inverse
+
+    def start(self, level: NDArray[np.float32]) -> None:
+        """Begin with a known background, (height, width), in the camera's grey values."""
+        np.maximum(level, 1e-3, out=self._map)
+        self._frames = 0
+        self._updates = 1
+        self._still_frames[:] = 0
+        self.gain = 1.0
+        self._refresh()
+
+    def normalise(self, reduced: NDArray[Any], out: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Divide a reduced frame by the background, and find the frame's gain.
+
+        The gain is the median ratio of frame to background over a grid of about 1,500 pixels, so
+        that bodies may cover up to half of the view.
+
+        Args:
+            reduced: (height, width), any number type.
+            out: (height, width) uint8, receives ``BACKGROUND_LEVEL`` where there is background.
+        """
+        step = self._step
+        np.multiply(reduced[::step, ::step], self._inverse[::step, ::step], out=self._samples)
+        flat = self._samples.ravel()
+        middle = flat.size // 2
+        median = float(np.partition(flat, middle)[middle])
+        self.gain = max(median, 1e-3) / BACKGROUND_LEVEL
+        cv2.multiply(reduced, self._inverse, out, 1.0 / self.gain, cv2.CV_8U)
+        return out
+
+    def update(self, reduced: NDArray[Any], occupied: NDArray[np.uint8]) -> None:
+        """Learn from one frame; cheap, and does nothing on most frames.
+
+        Args:
+            reduced: (height, width), the frame that `normalise` saw last.
+            occupied: (height, width) uint8, non-zero where a body is or may be.
+        """
+        self._frames += 1
+        settings = self.settings
+        warming = self._updates <= settings.warm_up_updates
+        if not warming and self._frames % settings.update_every:
+            return
+        self._updates += 1
+        steady = np.divide(reduced, self.gain, dtype=np.float32)
+        np.equal(occupied, 0, out=self._empty, casting="unsafe")
+        rate = max(settings.rate, 1.0 / self._updates)
+        cv2.accumulateWeighted(steady, self._map, rate, self._empty)
+        if not warming:
+            self._absorb(steady, occupied)
+        self._refresh()
+
+    def _absorb(self, steady: NDArray[np.float32], occupied: NDArray[np.uint8]) -> None:
+        """Count for how long each occupied pixel has kept its grey; learn those that stay."""
+        settings = self.settings
+        moved = np.abs(steady - self._still_grey) > settings.absorb_change * self._map
+        np.logical_or(moved, occupied == 0, out=moved)
+        self._still_frames += settings.update_every
+        self._still_frames[moved] = 0
+        np.copyto(self._still_grey, steady, where=moved)
+        done = self._still_frames >= settings.absorb_after_frames
+        if done.any():
+            np.copyto(self._map, steady, where=done)
+            self._still_frames[done] = 0
+
+    def _refresh(self) -> None:
+        np.divide(BACKGROUND_LEVEL, self._map, out=self._inverse)

@@ -1,0 +1,241 @@
+"""Bodies in one frame of known background: found at reduced resolution, refined at full."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from drivers.ports import Pixels
+from sorter.background import BACKGROUND_LEVEL
+from sorter.detection import Detection
+from sorter.outline import Contour, describe, pixel_area
+from sorter.refine import darkness_mask, mean_inside, outlines, without_threads
+from sorter.touching import TouchingSettings, is_round, separate
+
+_SQUARE = np.ones((3, 3), np.uint8)
+_MARGIN_CELLS = 2
+_CORE_CELLS = 2
+
+
+class FindSettings(BaseModel):
+    """How bodies are found; one set of defaults serves every pitch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    coarsest_um: float = Field(8.2, gt=0, description="largest pitch of the reduced image, µm")
+    min_diameter_um: float = Field(25.0, gt=0, description="diameter of the smallest object, µm")
+    dark_contrast: float = Field(
+        0.06, gt=0, lt=1, description="darkness that counts as object, a share of the background"
+    )
+    bright_contrast: float = Field(
+        0.15, gt=0, description="brightness that does; above the fringe of a defocused body"
+    )
+    edge_share: float = Field(
+        0.5, gt=0, lt=1, description="where the edge lies between background (0) and body (1)"
+    )
+    thread_um: float = Field(
+        16.0, ge=0, description="thickness below which what sticks out of a body is cut off, µm"
+    )
+    touching: TouchingSettings = TouchingSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How a frame maps to its reduced image: cell i holds pixels i*reduction … +reduction-1."""
+
+    shape: tuple[int, int]
+    reduction: int
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """(height, width) of the reduced image."""
+        return -(-self.shape[0] // self.reduction), -(-self.shape[1] // self.reduction)
+
+    @classmethod
+    def fit(cls, shape: tuple[int, int], pitch_um: float, coarsest_um: float) -> Grid:
+        """The largest power of two whose cells are no larger than ``coarsest_um``."""
+        return cls(shape, 2 ** max(0, int(math.log2(coarsest_um / pitch_um))))
+
+    def reduce(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Mean of each cell; halving twice is several times faster than a quarter at once."""
+        step = self.reduction
+        if step == 1:
+            return pixels
+        short = -pixels.shape[0] % step, -pixels.shape[1] % step
+        if any(short):
+            pixels = cv2.copyMakeBorder(pixels, 0, short[0], 0, short[1], cv2.BORDER_REPLICATE)
+        while step > 1:
+            size = pixels.shape[1] // 2, pixels.shape[0] // 2
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+            step //= 2
+        return pixels
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One frame, and its background, at both resolutions.
+
+    Attributes:
+        pixels: (height, width) uint8 or uint16.
+        grey: reduced image divided by its background, uint8, `BACKGROUND_LEVEL` is background.
+        inverse: ``BACKGROUND_LEVEL / background`` at the reduced resolution, float32.
+        gain: brightness of this frame relative to the background.
+    """
+
+    pixels: Pixels
+    grey: NDArray[Any]
+    inverse: NDArray[Any]
+    gain: float
+
+
+class Finder:
+    """Finds bodies in frames of one shape and pitch. Keeps buffers, no history."""
+
+    def __init__(self, settings: FindSettings, *, pitch_um: float, grid: Grid) -> None:
+        self.settings = settings
+        self.pitch_um = pitch_um
+        self.grid = grid
+        self._min_area = math.pi / 4.0 * (settings.min_diameter_um / pitch_um) ** 2
+        self._thread_px = round((settings.thread_um / pitch_um - 1.0) / 2.0)
+        self._mask = np.empty(grid.cells, np.uint8)
+        self._core = np.empty(grid.cells, np.uint8)
+        self.occupied = np.zeros(grid.cells, np.uint8)
+        """(cells) uint8, 255 where the last frame held a body, with a margin."""
+
+    def find(self, view: View) -> list[Detection]:
+        """All objects of at least ``min_diameter_um``, those at the border included."""
+        coarse = self._coarse(view.grey)
+        if not coarse:
+            return []
+        found: list[Detection] = []
+        seen: set[tuple[int, int]] = set()
+        for contour in coarse:
+            if pixel_area(contour) >= 2:
+                found.extend(self._refine(view, contour, seen))
+        return found
+
+    def _coarse(self, grey: NDArray[Any]) -> list[Contour]:
+        """Outlines in cells; leaves `occupied` and the cores behind."""
+        mask, settings = self._mask, self.settings
+        low = math.ceil(BACKGROUND_LEVEL * (1.0 - settings.dark_contrast))
+        high = math.floor(BACKGROUND_LEVEL * (1.0 + settings.bright_contrast))
+        cv2.inRange(grey, low, high, mask)
+        cv2.bitwise_not(mask, mask)
+        self.occupied.fill(0)
+        if not cv2.hasNonZero(mask):
+            return []
+        cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SQUARE, mask)
+        found = outlines(mask, None, (0, 0))
+        if self._close_at_border(mask, found):
+            found = outlines(mask, None, (0, 0))
+        cv2.drawContours(mask, found, -1, 255, -1)
+        cv2.dilate(mask, _SQUARE, self.occupied)
+        cv2.erode(mask, _SQUARE, self._core, iterations=_CORE_CELLS)
+        return found
+
+    def _close_at_border(self, mask: NDArray[Any], found: list[Contour]) -> bool:
+        """Close rims that the border cuts, so that pale bodies there are filled as well."""
+        height, width = mask.shape
+        changed = False
+        for contour in found:
+            x, y, w, h = cv2.boundingRect(contour)
+            points = contour[:, 0, :]
+            for touches, axis, value in (
+                (x == 0, 0, 0),
+                (y == 0, 1, 0),
+                (x + w == width, 0, width - 1),
+                (y + h == height, 1, height - 1),
+            ):
+                if not touches:
+                    continue
+                along = points[points[:, axis] == value, 1 - axis]
+                line = mask[:, value] if axis == 0 else mask[value]
+                span = line[along.min() : along.max() + 1]
+                if not span.all():
+                    span[:] = 255
+                    changed = True
+        return changed
+
+    def _refine(self, view: View, contour: Contour, seen: set[tuple[int, int]]) -> list[Detection]:
+        """The bodies of one coarse outline."""
+        step = self.grid.reduction
+        rows, columns = self.grid.cells
+        x, y, w, h = cv2.boundingRect(contour)
+        x0, y0 = max(0, x - _MARGIN_CELLS), max(0, y - _MARGIN_CELLS)
+        x1, y1 = min(columns, x + w + _MARGIN_CELLS), min(rows, y + h + _MARGIN_CELLS)
+        offset = x0 * step, y0 * step
+        roi = view.pixels[offset[1] : y1 * step, offset[0] : x1 * step]
+        size = (x1 - x0) * step, (y1 - y0) * step
+        inverse: NDArray[Any] = view.inverse[y0:y1, x0:x1]
+        core: NDArray[Any] = self._core[y0:y1, x0:x1]
+        if step > 1:
+            inverse = cv2.resize(inverse, size)[: roi.shape[0], : roi.shape[1]]
+            core = cv2.resize(core, size, interpolation=cv2.INTER_NEAREST)
+            core = core[: roi.shape[0], : roi.shape[1]]
+        grey = cv2.multiply(roi, inverse, scale=1.0 / view.gain, dtype=cv2.CV_8U)
+        settings = self.settings
+        mask = darkness_mask(grey, settings.dark_contrast, settings.edge_share)
+        fine = self._own(outlines(mask, core, offset), offset, grey.shape)
+        found: list[Detection] = []
+        for outline in fine:
+            key = (int(outline[0, 0, 0]), int(outline[0, 0, 1]))
+            if key not in seen:
+                seen.add(key)
+                found.extend(self._bodies(outline, grey, offset))
+        return found
+
+    def _own(
+        self, contours: list[Contour], offset: tuple[int, int], shape: tuple[int, ...]
+    ) -> list[Contour]:
+        """Those large enough that lie in the region wholly; a neighbour only reaches into it."""
+        large = [c for c in contours if pixel_area(c) >= self._min_area]
+        if len(large) < 2:
+            return large
+        whole = [c for c in large if not self._leaves(c, offset, shape)]
+        return whole or [max(large, key=pixel_area)]
+
+    def _leaves(self, contour: Contour, offset: tuple[int, int], shape: tuple[int, ...]) -> bool:
+        """Whether it reaches an edge of the region that is no edge of the frame."""
+        x, y, w, h = cv2.boundingRect(contour)
+        left, top = offset
+        right, bottom = left + shape[1], top + shape[0]
+        return (
+            (x <= left and left > 0)
+            or (y <= top and top > 0)
+            or (x + w >= right and right < self.grid.shape[1])
+            or (y + h >= bottom and bottom < self.grid.shape[0])
+        )
+
+    def _bodies(
+        self, outline: Contour, grey: NDArray[Any], offset: tuple[int, int]
+    ) -> list[Detection]:
+        """One outline -> one detection, or one for each of the bodies that touch in it."""
+        touching = self.settings.touching
+        shape, pitch = self.grid.shape, self.pitch_um
+        parts, double = [outline], False
+        if not is_round(outline, touching):
+            if self._thread_px > 0:
+                size = grey.shape[0], grey.shape[1]
+                pieces = without_threads(outline, self._thread_px, offset, size)
+                smallest = math.pi / 4.0 * (touching.smallest_part_um / pitch) ** 2
+                parts = pieces[:1] + [p for p in pieces[1:] if pixel_area(p) >= smallest]
+            cuts = [separate(part, pitch, touching) for part in parts]
+            parts = [part for cut, _ in cuts for part in cut]
+            double = any(flag for _, flag in cuts)
+        return [
+            describe(
+                part,
+                pitch_um=pitch,
+                grey_ratio=mean_inside(grey, part, offset),
+                shape=shape,
+                split=len(parts) > 1,
+                double=double,
+            )
+            for part in parts
+        ]
