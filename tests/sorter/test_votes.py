@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sorter.votes import DEFAULT_VOTES, Votes, VoteSettings, aggregate_views, not_healthy
+from sorter.votes import Votes, VoteSettings, aggregate_views, not_healthy
 
 PROBABILITY = st.floats(0.0, 1.0, allow_nan=False)
 VIEWS = st.lists(PROBABILITY, min_size=1, max_size=40)
