@@ -84,7 +84,7 @@ class Wrong:
 
 WRONG = [
     Wrong("missing", "", ("`name` is missing", "What people call it", "text")),
-    Wrong("unknown", "name='a'\npolcy='purity'", ("`polcy` is unknown", "did you mean `policy`")),
+    Wrong("unknown", "name='a'\npolicies='purity'", ("`policies` is unknown", "did you mean `policy`")),
     Wrong("unknown and far", "name='a'\nzzz=1", ("`zzz` is unknown", "known here: camera, gains")),
     Wrong("not allowed", "name='a'\npolicy='purty'", ("`policy` = 'purty'", "`purity`")),
     Wrong("nested", "name='a'\n[window]\nsmallest=1", ("`window.smallest`", "`smallest_um`")),
@@ -111,7 +111,7 @@ WRONG = [
         "name='a'\n[window]\nsmallest_um=600.0",
         ("`window`: smallest_um must be below largest_um",),
     ),
-    Wrong("two at once", "polcy='purity'", ("2 settings", "`name` is missing", "`polcy`")),
+    Wrong("two at once", "policies='purity'", ("2 settings", "`name` is missing", "`policies`")),
     Wrong("not TOML", "name = ?", ("not valid TOML", "line 1")),
     Wrong("twice", "name='a'\nname='b'", ("not valid TOML", "only once")),
 ]
