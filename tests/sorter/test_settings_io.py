@@ -84,7 +84,9 @@ class Wrong:
 
 WRONG = [
     Wrong("missing", "", ("`name` is missing", "What people call it", "text")),
-    Wrong("unknown", "name='a'\npolicies='purity'", ("`policies` is unknown", "did you mean `policy`")),
+    Wrong(
+        "unknown", "name='a'\npolicies='purity'", ("`policies` is unknown", "did you mean `policy`")
+    ),
     Wrong("unknown and far", "name='a'\nzzz=1", ("`zzz` is unknown", "known here: camera, gains")),
     Wrong("not allowed", "name='a'\npolicy='purty'", ("`policy` = 'purty'", "`purity`")),
     Wrong("nested", "name='a'\n[window]\nsmallest=1", ("`window.smallest`", "`smallest_um`")),
