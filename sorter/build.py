@@ -1,0 +1,114 @@
+"""Settings to wired parts. The only place where parts are chosen."""
+
+from __future__ import annotations
+
+import cv2
+
+from drivers.ports import Camera, Clock, Dispenser
+from models.bundle import Bundle, load_bundle
+from models.infer import Classifier
+from sorter.controller import Controller, RecordSink, ViewGeometry
+from sorter.crop import CropSettings
+from sorter.decide import Decider
+from sorter.errors import BundleError
+from sorter.journal import Journal, JournalledDispenser, JournalledVision
+from sorter.liquid import Liquid
+from sorter.pipeline import Pipeline, PixelVision, Vision
+from sorter.schedule import Scheduler
+from sorter.segment import Segmenter
+from sorter.settings import RigSettings
+from sorter.track import Tracker
+
+
+def load_model(rig: RigSettings) -> tuple[Bundle, Classifier]:
+    """The bundle, checked, and its network, warmed up. Raises `BundleError`, `HardwareError`."""
+    bundle = load_bundle(rig.model.bundle)
+    own_um, camera_um = bundle.manifest.pitch_um, rig.camera.pitch_um
+    if camera_um > own_um:
+        raise BundleError(
+            f"the camera shows {camera_um:g} µm/px, coarser than the {own_um:g} µm/px that the "
+            "model was trained at",
+            on=bundle.path,
+            do="Use a lens with more magnification, or train a bundle at the camera's µm/px",
+        )
+    classifier = Classifier(bundle, rig.model.infer)
+    classifier.warm_up()
+    return bundle, classifier
+
+
+def build_vision(rig: RigSettings, bundle: Bundle, classifier: Classifier) -> PixelVision:
+    """Detection and classification from pixels."""
+    # One thread: OpenCV's pool would spin on the cores that camera and recorder need.
+    cv2.setNumThreads(1)
+    camera, manifest = rig.camera, bundle.manifest
+    segmenter = Segmenter(
+        rig.segment,
+        pitch_um=camera.pitch_um,
+        shape=(camera.height_px, camera.width_px),
+        bit_depth=camera.bit_depth,
+    )
+    crops = CropSettings(
+        size_px=manifest.size_px, pitch_um=manifest.pitch_um, level=manifest.background_level
+    )
+    return PixelVision(segmenter, classifier, crops, pitch_um=camera.pitch_um)
+
+
+def build_pipeline(rig: RigSettings, bundle: Bundle, vision: Vision) -> Pipeline:
+    """Detections to decided objects."""
+    manifest = bundle.manifest
+    decider = Decider(
+        rig.decide,
+        rig.outlets,
+        labels=manifest.labels,
+        threshold=lambda views: bundle.operating_point(views).threshold,
+        votes=manifest.votes,
+    )
+    tracker = Tracker(rig.track, pitch_um=rig.camera.pitch_um, width_px=rig.camera.width_px)
+    return Pipeline(vision, tracker, decider, junction_um=_view(rig).junction_um)
+
+
+def build_controller(
+    rig: RigSettings,
+    *,
+    clock: Clock,
+    camera: Camera,
+    dispenser: Dispenser,
+    vision: Vision,
+    bundle: Bundle,
+    record: RecordSink,
+) -> Controller:
+    """The loop over the given camera, dispenser and vision."""
+    journal = Journal()
+    noted = JournalledDispenser(dispenser, journal)
+    liquid = Liquid(rig.liquid)
+    scheduler = Scheduler(
+        rig.schedule,
+        rig.junction,
+        rig.outlets,
+        liquid,
+        noted,
+        policy=rig.decide.policy,
+        shadow=rig.run.shadow,
+    )
+    return Controller(
+        clock=clock,
+        camera=camera,
+        dispenser=noted,
+        pipeline=build_pipeline(rig, bundle, JournalledVision(vision, journal)),
+        scheduler=scheduler,
+        liquid=liquid,
+        view=_view(rig),
+        record=record,
+        journal=journal,
+    )
+
+
+def _view(rig: RigSettings) -> ViewGeometry:
+    width_um = rig.camera.width_px * rig.camera.pitch_um
+    return ViewGeometry(
+        width_um=width_um,
+        junction_um=width_um + rig.junction.distance_um,
+        min_speed_um_s=rig.track.min_speed_um_s,
+        max_speed_um_s=rig.track.max_speed_um_s,
+        frame_period_ns=int(1e9 / rig.camera.frame_rate_hz),
+    )

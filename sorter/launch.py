@@ -1,0 +1,168 @@
+"""Starts the controller in a process of its own, and hears how it ended.
+
+The command line keeps the terminal; the controller does nothing but sort. Ctrl-C goes to the
+command line, which asks the controller to drain and stop; if the command line dies, the controller
+notices and does the same.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from sorter.errors import RunFault, SorterError
+from sorter.processes import ignore_interrupts, interrupts_held
+from sorter.record import EndReason, Recorder
+from sorter.settings import RigSettings
+
+READY_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    record: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    reason: EndReason
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """An error of the child; its class travels by its exit code alone."""
+
+    message: str
+    exit_code: int
+
+
+class ControllerError(SorterError):
+    """What the controller's process ended with; its exit code is that of the error there."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]
+
+
+class ControllerProcess:
+    """The controller, running elsewhere.
+
+    Use: `start`, `wait_ready`, then `wait` (perhaps `stop` first). Safe to `stop` at any moment.
+    """
+
+    def __init__(self, process: BaseProcess, connection: Connection) -> None:
+        self._process = process
+        self._connection = connection
+        self._ended: _Ended | _Failed | None = None
+
+    @classmethod
+    def start(cls, rig: RigSettings, toml: str) -> ControllerProcess:
+        """Start the process; returns at once."""
+        ours, theirs = multiprocessing.get_context("spawn").Pipe()
+        process = multiprocessing.get_context("spawn").Process(
+            target=_main, args=(rig, toml, theirs), name="controller"
+        )
+        with interrupts_held():
+            process.start()
+        theirs.close()
+        return cls(process, ours)
+
+    @property
+    def process_id(self) -> int:
+        """Process id of the controller."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def wait_ready(self) -> Path:
+        """Wait until camera, dispenser, model and record answer; returns the record's path.
+
+        Raises:
+            SorterError: what the controller failed with.
+        """
+        if not self._connection.poll(READY_TIMEOUT_S):
+            self.stop("no answer")
+            raise RunFault(
+                "the controller did not get ready in time",
+                do="Check the camera and the port; a camera's driver may hang",
+            )
+        message = self._receive()
+        if isinstance(message, _Ready):
+            return message.record
+        self._ended = message
+        self._process.join()
+        raise _error(message)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the end for at most so long; True when the controller has ended."""
+        if self._ended is None and self._connection.poll(timeout_s):
+            message = self._receive()
+            assert not isinstance(message, _Ready)
+            self._ended = message
+        return self._ended is not None
+
+    def stop(self, why: str) -> None:
+        """Ask the controller to drain, rest and end."""
+        if self._ended is None:
+            try:
+                self._connection.send(why)
+            except OSError:
+                return  # it is ending already; `wait` tells how
+
+    def result(self) -> EndReason:
+        """How it ended. Raises the `SorterError` that it ended with."""
+        while not self.wait(1.0):
+            pass
+        self._process.join()
+        self._connection.close()
+        if isinstance(self._ended, _Ended):
+            return self._ended.reason
+        raise _error(self._ended)
+
+    def _receive(self) -> _Ready | _Ended | _Failed:
+        try:
+            message: _Ready | _Ended | _Failed = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            return _Failed(
+                f"the controller's process died (exit code {self._process.exitcode}). "
+                "The gate is at rest by the dispenser's watchdog; the record holds what was sent",
+                RunFault.exit_code,
+            )
+        return message
+
+
+def _error(message: object) -> SorterError:
+    assert isinstance(message, _Failed)
+    return ControllerError(message.message, message.exit_code)
+
+
+def _main(rig: RigSettings, toml: str, connection: Connection) -> None:
+    """The child: run, and say how it ended."""
+    from sorter.runner import run_rig  # the parent doesn't need what this loads
+
+    ignore_interrupts()
+
+    def asked() -> str | None:
+        try:
+            return str(connection.recv()) if connection.poll(0) else None
+        except (EOFError, OSError):
+            return "the command line is gone"
+
+    def ready(recorder: Recorder) -> None:
+        connection.send(_Ready(recorder.path))
+
+    ended: _Ended | _Failed
+    try:
+        ended = _Ended(run_rig(rig, toml, asked, ready))
+    except SorterError as error:
+        ended = _Failed(error.message, error.exit_code)
+    except BaseException:
+        ended = _Failed(f"unexpected error, please report it:\n{traceback.format_exc()}", 4)
+    try:
+        connection.send(ended)
+    except OSError:
+        return  # nobody is left to tell

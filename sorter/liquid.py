@@ -1,0 +1,111 @@
+"""Liquid time: how far the column of liquid has moved, valve jumps included.
+
+A pinch valve that opens or closes moves the whole column by its displaced volume, smoothed by the
+compliance of the tubing, and every body by that distance times its own speed relative to the mean
+speed of the liquid. So a body's position is a straight line not in time but in
+
+    liquid time  =  time  +  displacement(time) / mean speed of the liquid,
+
+and the controller knows the displacement because the gate moves only on its own commands. Tracks
+are fitted, and arrivals predicted, in liquid time; `first_passage_ns` brings them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+GRID_NS = 2_000_000  # passages are read off a grid this fine, with linear interpolation between
+FOREVER_NS = 1 << 62
+
+
+class LiquidSettings(BaseModel):
+    """What the liquid between view and junction does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean_speed_um_s: float = Field(20_000.0, gt=0, description="mean speed of the liquid, µm/s")
+    displaced_um: float = Field(
+        2_340.0,
+        ge=0,
+        description="how far one actuation moves the column: displaced volume / cross-section, µm",
+    )
+    compliance_ms: float = Field(
+        100.0, gt=0, description="time constant with which the tubing smooths that jump, ms"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One stay of the gate away from rest: effective host times at which it left and returned."""
+
+    outlet: str
+    open_ns: int
+    close_ns: int = FOREVER_NS
+
+
+def merge(openings: Sequence[Opening]) -> tuple[Opening, ...]:
+    """Union of openings of the same outlet, in order of time."""
+    merged: list[Opening] = []
+    for opening in sorted(openings, key=lambda o: o.open_ns):
+        last = merged[-1] if merged else None
+        if last and last.outlet == opening.outlet and opening.open_ns <= last.close_ns:
+            close_ns = max(last.close_ns, opening.close_ns)
+            merged[-1] = Opening(last.outlet, last.open_ns, close_ns)
+        else:
+            merged.append(opening)
+    return tuple(merged)
+
+
+class Liquid:
+    """Converts between host time and liquid time for a given list of openings."""
+
+    def __init__(self, settings: LiquidSettings) -> None:
+        self.settings = settings
+        self.jump_ns = settings.displaced_um / settings.mean_speed_um_s * 1e9
+        self._tau_ns = settings.compliance_ms * 1e6
+
+    @property
+    def settled_ns(self) -> int:
+        """After this time an opening that has closed is forgotten by the liquid."""
+        return int(12 * self._tau_ns)
+
+    def at(self, time_ns: int, openings: Sequence[Opening]) -> float:
+        """Liquid time (ns) of one host time; `openings` must not overlap."""
+        return float(self.many(np.array([time_ns], dtype=np.int64), openings)[0])
+
+    def many(self, times_ns: NDArray[np.int64], openings: Sequence[Opening]) -> NDArray[np.float64]:
+        """Liquid times (n,) of host times (n,)."""
+        liquid = times_ns.astype(np.float64)
+        for opening in openings:
+            liquid += self.jump_ns * self._response(times_ns - opening.open_ns)
+            if opening.close_ns < FOREVER_NS:
+                liquid -= self.jump_ns * self._response(times_ns - opening.close_ns)
+        return liquid
+
+    def _response(self, since_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Share of a jump that has happened `since_ns` after the valve moved; 0 before."""
+        return np.asarray(-np.expm1(-np.maximum(since_ns, 0) / self._tau_ns))
+
+    def lead_ns(self, before_ns: int) -> float:
+        """Liquid time that a body gains when the gate opens `before_ns` before it arrives."""
+        return float(self.jump_ns * -np.expm1(-before_ns / self._tau_ns))
+
+    def first_passage_ns(self, liquid_ns: float, openings: Sequence[Opening]) -> int:
+        """Host time at which liquid time first reaches `liquid_ns`."""
+        near = [o for o in openings if o.open_ns < liquid_ns + self.jump_ns]
+        if not near or self.jump_ns == 0:
+            return int(liquid_ns)
+        # Openings don't overlap, so displacement stays within [-jump, jump] of zero.
+        start_ns = int(liquid_ns - self.jump_ns) - GRID_NS
+        grid = np.arange(start_ns, int(liquid_ns + self.jump_ns) + 2 * GRID_NS, GRID_NS)
+        reached = self.many(grid, near)
+        i = int(np.argmax(reached >= liquid_ns))
+        if i == 0:
+            return int(grid[0])
+        part = (liquid_ns - reached[i - 1]) / (reached[i] - reached[i - 1])
+        return int(grid[i - 1] + part * GRID_NS)

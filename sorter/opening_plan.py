@@ -1,0 +1,125 @@
+"""When the gate has to be open for one body: a pure calculation.
+
+Opening the gate moves the liquid, and with it the body that it opens for; so the opening is found
+from the body's arrival in liquid time, with the jump that the opening itself causes (see
+`sorter.liquid`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sorter.liquid import FOREVER_NS, Liquid, Opening
+from sorter.track import Arrival
+
+
+class JunctionSettings(BaseModel):
+    """The junction and its valve, as calibrated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    distance_um: float = Field(
+        10_000.0, gt=0, description="right edge of the view to the junction, µm"
+    )
+    valve_on_ms: float = Field(25.0, ge=0, description="lag of the valve when it opens, ms")
+    valve_off_ms: float = Field(15.0, ge=0, description="lag of the valve when it closes, ms")
+    valve_jitter_ms: float = Field(3.0, ge=0, description="scatter of both lags (1 sigma), ms")
+    min_dwell_ms: float = Field(
+        40.0, gt=0, description="shortest time that the gate stays in one position, ms"
+    )
+    margin_ms: float = Field(
+        10.0, ge=0, description="added on both sides of the arrival interval, ms"
+    )
+
+    @property
+    def guard_ns(self) -> int:
+        """How long before and after an arrival the gate must stand: three sigma and margin."""
+        return int((3 * self.valve_jitter_ms + self.margin_ms) * 1e6)
+
+    @property
+    def min_dwell_ns(self) -> int:
+        """Shortest dwell in ns."""
+        return int(self.min_dwell_ms * 1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Host times between which a body reaches the junction."""
+
+    early_ns: int
+    late_ns: int
+
+    def overlaps(self, opening: Opening, guard_ns: int) -> bool:
+        """Whether the body may arrive while the gate stands, or moves to and fro, there."""
+        return (
+            self.late_ns > opening.open_ns - guard_ns
+            and self.early_ns < opening.close_ns + guard_ns
+        )
+
+    def within(self, opening: Opening) -> bool:
+        """Whether the body surely arrives while the gate stands there."""
+        return self.early_ns >= opening.open_ns and self.late_ns <= opening.close_ns
+
+
+def window(
+    arrival: Arrival, liquid: Liquid, openings: Sequence[Opening], *, certain: bool = False
+) -> Window:
+    """Arrival window in host time; with `certain` its expected time alone."""
+    error_ns = 0.0 if certain else arrival.error_ns
+    return Window(
+        liquid.first_passage_ns(arrival.liquid_ns - error_ns, openings),
+        liquid.first_passage_ns(arrival.liquid_ns + error_ns, openings),
+    )
+
+
+def plan_opening(
+    arrival: Arrival,
+    outlet: str,
+    openings: Sequence[Opening],
+    liquid: Liquid,
+    junction: JunctionSettings,
+    bound_ns: int,
+) -> Opening:
+    """The opening that a body needs, given those that are already commanded.
+
+    An opening that would leave the gate at rest for less than the shortest dwell is joined to its
+    neighbour of the same outlet.
+
+    Args:
+        arrival: when the body arrives, in liquid time.
+        outlet: where it is bound.
+        openings: merged openings already commanded, in order of time.
+        bound_ns: bound of the clock estimate, widens the opening.
+    """
+    guard_ns = junction.guard_ns + bound_ns
+    first = arrival.liquid_ns - arrival.error_ns
+    early_ns = liquid.first_passage_ns(first, openings)
+    before = _reached(openings, outlet, early_ns - guard_ns - junction.min_dwell_ns, early_ns)
+    if before is not None:
+        kept = [o for o in openings if o.open_ns < before.open_ns]
+        joined = Opening(outlet, before.open_ns)
+        late_ns = liquid.first_passage_ns(arrival.liquid_ns + arrival.error_ns, [*kept, joined])
+        # Starting where the other still holds the gate, so that the union has no gap.
+        open_ns = min(max(before.open_ns, early_ns - guard_ns), before.close_ns)
+        return Opening(outlet, open_ns, max(late_ns + guard_ns, before.close_ns))
+    early_ns = liquid.first_passage_ns(first - liquid.lead_ns(guard_ns), openings)
+    open_ns = early_ns - guard_ns
+    earlier = [o for o in openings if o.close_ns <= open_ns]
+    last = arrival.liquid_ns + arrival.error_ns
+    late_ns = liquid.first_passage_ns(last, [*earlier, Opening(outlet, open_ns, FOREVER_NS)])
+    close_ns = max(late_ns + guard_ns, open_ns + junction.min_dwell_ns)
+    for later in openings:
+        if later.outlet == outlet and 0 <= later.open_ns - close_ns < junction.min_dwell_ns:
+            close_ns = later.open_ns
+    return Opening(outlet, open_ns, close_ns)
+
+
+def _reached(openings: Sequence[Opening], outlet: str, from_ns: int, to_ns: int) -> Opening | None:
+    """The last opening of `outlet` that begins before `to_ns` and still stands at `from_ns`."""
+    for opening in reversed(openings):
+        if opening.outlet == outlet and opening.open_ns <= to_ns and opening.close_ns >= from_ns:
+            return opening
+    return None

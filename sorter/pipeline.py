@@ -1,0 +1,227 @@
+"""One frame in, decided objects out. No threads, no I/O, no clock.
+
+The two things that cost time and depend on pixels, detection and classification, are behind the
+small protocol `Vision`; everything after them is arithmetic on a few numbers, which is what lets a
+recorded run be replayed exactly (see `sorter.journal`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.ports import Frame
+from models.infer import Classifier
+from sorter.crop import CropSettings, crop
+from sorter.decide import Decider, Decision, Views
+from sorter.detection import Detection
+from sorter.segment import Segmenter
+from sorter.track import Arrival, Track, Tracker
+
+
+class Vision(Protocol):
+    """What is taken from pixels."""
+
+    def detect(self, frame: Frame) -> Sequence[Detection]:
+        """All objects in a frame."""
+        ...
+
+    def classify(
+        self, frame: Frame, detections: Sequence[Detection]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """(n, classes) probabilities and (n, size, size) crops of detections in that frame."""
+        ...
+
+
+class PixelVision:
+    """The real thing: OpenCV and ONNX Runtime."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        classifier: Classifier,
+        crop_settings: CropSettings,
+        *,
+        pitch_um: float,
+    ) -> None:
+        self._segmenter = segmenter
+        self._classifier = classifier
+        self._crop_settings = crop_settings
+        self._pitch_um = pitch_um
+
+    def detect(self, frame: Frame) -> Sequence[Detection]:
+        """All objects in a frame; the background learns from it."""
+        return self._segmenter.detect(frame.pixels)
+
+    def classify(
+        self, frame: Frame, detections: Sequence[Detection]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Crops at the model's µm/px, and what the network says of them."""
+        size = self._crop_settings.size_px
+        crops = np.empty((len(detections), size, size), np.uint8)
+        for out, detection in zip(crops, detections, strict=True):
+            crop(
+                frame.pixels,
+                self._segmenter.background,
+                detection,
+                pitch_um=self._pitch_um,
+                settings=self._crop_settings,
+                out=out,
+            )
+        return self._classifier.predict(crops).probabilities, crops
+
+
+@dataclass(slots=True)
+class TrackViews:
+    """The views of one track while it is in the frame."""
+
+    diameters_um: list[float] = field(default_factory=list)
+    circularities: list[float] = field(default_factory=list)
+    solidities: list[float] = field(default_factory=list)
+    grey_ratios: list[float] = field(default_factory=list)
+    doubles: int = 0
+    splits: int = 0
+    cut: int = 0
+    probabilities: list[NDArray[np.float32]] = field(default_factory=list)
+    crops: list[NDArray[np.uint8]] = field(default_factory=list)
+
+    def see(self, detection: Detection) -> None:
+        """Count one whole view."""
+        self.diameters_um.append(detection.diameter_um)
+        self.circularities.append(detection.circularity)
+        self.solidities.append(detection.solidity)
+        self.grey_ratios.append(detection.grey_ratio)
+        self.doubles += detection.double
+        self.splits += detection.split
+        self.cut += detection.touches_border
+
+    def stacked(self) -> NDArray[np.float32]:
+        """(classified views, classes) probabilities."""
+        if not self.probabilities:
+            return np.empty((0, 0), np.float32)
+        return np.stack(self.probabilities)
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedObject:
+    """A track that has ended, with its decision."""
+
+    track: Track
+    views: TrackViews
+    decision: Decision
+    healthy_column: int
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineResult:
+    """What one frame led to.
+
+    Attributes:
+        n_objects: detections in the frame.
+        n_judged: views that went to the network.
+        in_view: tracks that are followed and not decided yet, with their arrival if known.
+        decided: objects decided with this frame.
+    """
+
+    n_objects: int
+    n_judged: int
+    in_view: list[tuple[Track, Arrival | None]]
+    decided: list[DecidedObject]
+
+
+class Pipeline:
+    """Detections to tracks to votes to decisions.
+
+    Args:
+        vision: where detections and probabilities come from.
+        tracker: follows bodies.
+        decider: decides on the views of a track.
+        junction_um: distance of the junction from the left edge of the frame.
+        min_sightings: a track with fewer is noise and forgotten.
+    """
+
+    def __init__(
+        self,
+        vision: Vision,
+        tracker: Tracker,
+        decider: Decider,
+        *,
+        junction_um: float,
+        min_sightings: int = 2,
+    ) -> None:
+        self._vision = vision
+        self._tracker = tracker
+        self._decider = decider
+        self._junction_um = junction_um
+        self._min_sightings = min_sightings
+        self._views: dict[int, TrackViews] = {}
+
+    def process(self, frame: Frame, liquid_ns: float) -> PipelineResult:
+        """Take one frame; `liquid_ns` is its exposure in liquid time (`sorter.liquid`)."""
+        detections = self._vision.detect(frame)
+        seen, ended = self._tracker.update(
+            detections,
+            frame=frame.number,
+            exposed_ns=frame.exposed_ns,
+            exposed_error_ns=frame.exposed_error_ns,
+            liquid_ns=liquid_ns,
+        )
+        n_judged = self._look(frame, seen)
+        in_view = [
+            (track, track.arrival(self._junction_um))
+            for track in self._tracker.tracks
+            if not track.ended and len(track.sightings) >= self._min_sightings
+        ]
+        return PipelineResult(len(detections), n_judged, in_view, self._decide(ended))
+
+    def drain(self) -> list[DecidedObject]:
+        """Decide what is still in view, for the end of a run."""
+        return self._decide(self._tracker.drain())
+
+    def _look(self, frame: Frame, seen: Sequence[tuple[Track, Detection]]) -> int:
+        """Count the views, and ask the network about those that it can judge."""
+        judged: list[tuple[TrackViews, Detection]] = []
+        for track, detection in seen:
+            views = self._views.setdefault(track.id, TrackViews())
+            views.see(detection)
+            if self._can_judge(detection):
+                judged.append((views, detection))
+        if not judged:
+            return 0
+        probabilities, crops = self._vision.classify(frame, [d for _, d in judged])
+        for (views, _), p, image in zip(judged, probabilities, crops, strict=True):
+            views.probabilities.append(p)
+            views.crops.append(image)
+        return len(judged)
+
+    def _can_judge(self, detection: Detection) -> bool:
+        """Whole, single, and not far outside the size window: the rest is decided without."""
+        settings = self._decider.settings
+        return (
+            not detection.touches_border
+            and not detection.double
+            and 0.7 * settings.min_diameter_um <= detection.diameter_um
+            and detection.diameter_um <= 1.3 * settings.max_diameter_um
+        )
+
+    def _decide(self, ended: Sequence[Track]) -> list[DecidedObject]:
+        decided: list[DecidedObject] = []
+        for track in ended:
+            views = self._views.pop(track.id, None) or TrackViews()
+            if len(track.sightings) < self._min_sightings:
+                continue
+            decision = self._decider.decide(
+                Views(
+                    views.diameters_um,
+                    views.circularities,
+                    views.doubles,
+                    views.cut,
+                    views.stacked(),
+                )
+            )
+            decided.append(DecidedObject(track, views, decision, self._decider.healthy_column))
+        return decided

@@ -1,0 +1,33 @@
+"""Starting processes so that Ctrl-C can't hit them while they are being born."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C away from a process that is being born; it comes through here afterwards.
+
+    Where signals can't be held back (Windows) nothing is done: the child then ignores Ctrl-C from
+    its first line on.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it lifts the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore_interrupts() -> None:
+    """For a child: Ctrl-C is its parent's business, which tells it what to do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -1,0 +1,180 @@
+"""A run from its settings to its end: the loop in this process, and how it stops.
+
+The loop has a process to itself (`sorter.launch` starts it); here it is built, turned, drained and
+ended. However a run ends, the gate is sent to rest first and the record is closed last.
+"""
+
+from __future__ import annotations
+
+import gc
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Protocol
+
+from drivers.clock import MonotonicClock
+from drivers.dispenser import SerialDispenser
+from drivers.mmcore_camera import MMCoreCamera
+from drivers.ports import Clock, Dispenser
+from drivers.serial_link import SerialLink
+from sorter.build import build_controller, build_vision, load_model
+from sorter.controller import Controller
+from sorter.errors import DispenserError, RecordError, SorterError
+from sorter.record import EndReason, Recorder, RunMeta
+from sorter.settings import RigSettings
+
+IDLE_NS = 250_000  # MMCore can't be waited on: between frames the loop looks this often
+_PACKAGES = ("spheroid-sorter", "pymmcore-plus", "pymmcore", "onnxruntime-gpu", "opencv-python")
+
+
+class StopRequest(Protocol):
+    """Whether somebody wants the run to end."""
+
+    def __call__(self) -> str | None:
+        """Why, in a word or two; None while nobody does."""
+        ...
+
+
+def run_rig(
+    rig: RigSettings, toml: str, stop: StopRequest, ready: Callable[[Recorder], None]
+) -> EndReason:
+    """Sort on a rig until it is told to stop or its time is over.
+
+    Args:
+        rig: the settings.
+        toml: the settings file's text, kept in the record.
+        stop: asked once a turn.
+        ready: called with the recorder when everything answers, before the camera starts.
+
+    Raises:
+        SorterError: what couldn't be opened, or what faulted; the gate is at rest.
+    """
+    clock = MonotonicClock()
+    bundle, classifier = load_model(rig)
+    vision = build_vision(rig, bundle, classifier)
+    camera = MMCoreCamera(rig.camera, clock)
+    try:
+        dispenser = SerialDispenser(SerialLink(rig.port), clock, rig.dispenser)
+        try:
+            _check_outlets(rig, dispenser.connect())
+            meta = run_meta(rig, toml, bundle.manifest.model_dump(mode="json"), clock.now_ns())
+            path = rig.record.folder / f"{meta.run_id}.sqlite"
+            recorder = Recorder.start(path, meta, rig.record)
+            controller = build_controller(
+                rig,
+                clock=clock,
+                camera=camera,
+                dispenser=dispenser,
+                vision=vision,
+                bundle=bundle,
+                record=recorder,
+            )
+            ready(recorder)
+            return _turn_and_end(controller, recorder, rig, clock, dispenser, stop)
+        finally:
+            dispenser.close()
+    finally:
+        camera.close()
+
+
+def _check_outlets(rig: RigSettings, said: dict[str, object]) -> None:
+    """The dispenser must have the outlets that the settings name, and rest where they say."""
+    outlets = said.get("outlets")
+    names = list(outlets) if isinstance(outlets, (list, tuple)) else []
+    wanted = [n for n in (rig.outlets.collect, rig.outlets.rest, rig.outlets.recheck) if n]
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise DispenserError(
+            f"the dispenser has no outlet {', '.join(missing)}; it has {', '.join(names)}",
+            on=rig.port.port,
+            do="Correct [outlets] in the rig file",
+        )
+
+
+def run_meta(rig: RigSettings, toml: str, manifest: dict[str, object], origin_ns: int) -> RunMeta:
+    """What the record says of the run as a whole."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except ModuleNotFoundError:
+            continue
+    return RunMeta.now(
+        origin_ns=origin_ns,
+        versions=versions,
+        settings_toml=toml,
+        model_hash=str(manifest["sha256"]),
+        bundle_manifest=manifest,
+        seed=rig.run.seed,
+        note=rig.run.note,
+    )
+
+
+def _turn_and_end(
+    controller: Controller,
+    recorder: Recorder,
+    rig: RigSettings,
+    clock: Clock,
+    dispenser: Dispenser,
+    stop: StopRequest,
+) -> EndReason:
+    """Turn the loop; whatever happens, gate to rest and the record ended."""
+    # A full collection would hold the loop for tens of ms; what lives now lives for the run.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        reason = turn(controller, rig, clock, stop)
+    except Exception as error:
+        _rest_quietly(dispenser, clock)
+        _end_faulted(controller, recorder, clock, error)
+        raise
+    finally:
+        gc.enable()
+    recorder.finish(reason, 0 if reason == "done" else 130)
+    return reason
+
+
+def turn(controller: Controller, rig: RigSettings, clock: Clock, stop: StopRequest) -> EndReason:
+    """Step until the end of the run; drain and stop."""
+    start_ns = clock.now_ns()
+    controller.start(start_ns)
+    until_ns = None if rig.run.duration_s is None else start_ns + int(rig.run.duration_s * 1e9)
+    reason: EndReason = "done"
+    drained_by_ns: int | None = None
+    while True:
+        now_ns = clock.now_ns()
+        if not controller.step(now_ns):
+            clock.wait_until(now_ns + IDLE_NS)
+        if drained_by_ns is not None:
+            if controller.is_drained() or now_ns > drained_by_ns:
+                break
+            continue
+        asked = stop()
+        over = until_ns is not None and now_ns >= until_ns
+        if asked or over:
+            reason = "interrupted" if asked else "done"
+            controller.drain(now_ns, asked or "time is over")
+            drained_by_ns = now_ns + int(rig.run.drain_s * 1e9)
+    controller.stop(clock.now_ns())
+    return reason
+
+
+def _rest_quietly(dispenser: Dispenser, clock: Clock) -> None:
+    """Gate to rest after a fault; when the link is the fault, the firmware's watchdog does it."""
+    try:
+        dispenser.rest(clock.now_ns())
+    except SorterError:
+        return
+
+
+def _end_faulted(
+    controller: Controller, recorder: Recorder, clock: Clock, error: Exception
+) -> None:
+    """End the record with the fault; the fault itself matters more than one in doing so."""
+    code = error.exit_code if isinstance(error, SorterError) else 4
+    try:
+        controller.fault(clock.now_ns(), str(error))
+        recorder.finish("fault", code)
+    except RecordError:
+        return

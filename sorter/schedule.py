@@ -1,0 +1,330 @@
+"""Decisions to timed commands: conflicts, merged openings, deadlines.
+
+Commands go out as late as is safe (`lead_ms` before the gate must move), so that everything that
+has been seen until then can still stand against them: the arrival of every body is predicted with
+the jumps of all openings that are commanded, and a body bound elsewhere whose arrival window meets
+an opening is a conflict. What comes to light later withdraws a command that was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from drivers.ports import Command, Dispenser
+from sorter.decide import Decision, OutletSettings, Reason
+from sorter.liquid import Liquid, Opening, merge
+from sorter.opening_plan import JunctionSettings, Window, plan_opening, window
+from sorter.track import Arrival
+
+
+class ScheduleSettings(BaseModel):
+    """When commands go out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lead_ms: float = Field(
+        70.0, gt=0, description="a command goes out this long before the gate must move, ms"
+    )
+    min_lead_ms: float = Field(
+        12.0, ge=0, description="later than this before the gate must move is too late, ms"
+    )
+
+
+@dataclass(slots=True)
+class Body:
+    """A body that has been seen and has not passed the junction.
+
+    Attributes:
+        id: the object's id; negative for a stretch of time in which bodies may have gone unseen.
+        arrival: predicted arrival at the junction, in liquid time.
+        outlet: where it is bound; None while undecided.
+    """
+
+    id: int
+    arrival: Arrival
+    outlet: str | None = None
+    decision: Decision | None = None
+    command_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A command that was sent, with the opening (effective times) that it causes."""
+
+    command: Command
+    object_id: int
+    opening: Opening
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What became of a decision: a command that was sent, or a decision that was taken back.
+
+    Attributes:
+        object_id: whose.
+        before: the decision as it was.
+        decision: the decision as it is now.
+        command: what was sent, None when the object goes to rest.
+    """
+
+    object_id: int
+    before: Decision
+    decision: Decision
+    command: Command | None
+
+
+class Scheduler:
+    """Keeps what is under way to the junction, and decides what is sent when.
+
+    Args:
+        dispenser: converts times and takes the commands.
+        policy: ``purity``, ``yield`` or ``single``, see `sorter.decide`.
+        shadow: decide and rule as ever, but send nothing.
+    """
+
+    def __init__(
+        self,
+        settings: ScheduleSettings,
+        junction: JunctionSettings,
+        outlets: OutletSettings,
+        liquid: Liquid,
+        dispenser: Dispenser,
+        *,
+        policy: Literal["purity", "yield", "single"],
+        shadow: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._junction = junction
+        self._outlets = outlets
+        self._liquid = liquid
+        self._dispenser = dispenser
+        self._policy = policy
+        self._shadow = shadow
+        self._bodies: dict[int, Body] = {}
+        self._sent: dict[int, Sent] = {}
+        self._openings: tuple[Opening, ...] = ()
+        self._next_command_id = 1
+        self._next_blind_id = -1
+
+    @property
+    def openings(self) -> tuple[Opening, ...]:
+        """All openings that still matter to the liquid, merged, in order of time."""
+        return self._openings
+
+    @property
+    def rest_outlet(self) -> str:
+        """Name of the outlet where everything goes when nobody says otherwise."""
+        return self._outlets.rest
+
+    @property
+    def waiting(self) -> int:
+        """Decided bodies meant for another outlet than rest, that have not passed yet."""
+        return sum(b.outlet not in (None, self._outlets.rest) for b in self._bodies.values())
+
+    def observe(self, object_id: int, arrival: Arrival) -> None:
+        """A body in view that is undecided, with its arrival as known now."""
+        body = self._bodies.get(object_id)
+        if body is None:
+            self._bodies[object_id] = Body(object_id, arrival)
+        else:
+            body.arrival = arrival
+
+    def blind(self, first_ns: float, last_ns: float) -> None:
+        """Bodies that went unseen may arrive between these liquid times: nothing is opened then."""
+        middle, half = (first_ns + last_ns) / 2, (last_ns - first_ns) / 2
+        body = Body(self._next_blind_id, Arrival(middle, half), self._outlets.rest)
+        self._next_blind_id -= 1
+        self._bodies[body.id] = body
+
+    def decided(
+        self, object_id: int, arrival: Arrival, decision: Decision, now_ns: int
+    ) -> list[Ruling]:
+        """A body's decision. Returns what it undid: commands that would have let it in."""
+        body = Body(object_id, arrival, decision.outlet, decision)
+        self._bodies[object_id] = body
+        if decision.outlet != self._outlets.rest:
+            return []
+        return self._withdraw_for(body, now_ns)
+
+    def forget(self, object_id: int) -> None:
+        """A track that turned out to be nothing."""
+        self._bodies.pop(object_id, None)
+
+    def plan(self, now_ns: int) -> list[Ruling]:
+        """Send what is due. Call at least every few ms."""
+        rulings: list[Ruling] = []
+        for body in self._due(now_ns):
+            ruling = self._rule(body, now_ns)
+            if ruling is not None:
+                rulings.append(ruling)
+        self._prune(now_ns)
+        return rulings
+
+    def refused(self, command_id: int, now_ns: int) -> list[Ruling]:
+        """The device will not act on a command: its object goes to rest."""
+        sent = self._sent.pop(command_id, None)
+        if sent is None:
+            return []
+        self._openings = merge([s.opening for s in self._sent.values()])
+        return self._to_rest(sent.object_id, Reason.LATE, now_ns)
+
+    def abandon(self, reason: Reason) -> list[Ruling]:
+        """Rule everything that has no command to rest, at the end of a run or after a fault."""
+        rulings: list[Ruling] = []
+        for body in list(self._bodies.values()):
+            if body.decision and body.command_id is None and body.outlet != self._outlets.rest:
+                rulings += self._to_rest(body.id, reason, now_ns=None)
+        return rulings
+
+    def _due(self, now_ns: int) -> list[Body]:
+        """Bodies whose command may have to go out now, earliest arrival first."""
+        lead_ns = (
+            (self._settings.lead_ms + self._junction.valve_on_ms) * 1e6
+            + self._junction.guard_ns
+            + 2 * self._liquid.jump_ns
+        )
+        due = [
+            b
+            for b in self._bodies.values()
+            if b.outlet not in (None, self._outlets.rest)
+            and b.command_id is None
+            and b.arrival.liquid_ns - b.arrival.error_ns - lead_ns <= now_ns
+        ]
+        return sorted(due, key=lambda b: b.arrival.liquid_ns)
+
+    def _rule(self, body: Body, now_ns: int) -> Ruling | None:
+        """Send the body's command, or rule it to rest; None while it can wait."""
+        assert body.outlet is not None
+        assert body.decision is not None
+        bound_ns = self._dispenser.clock_bound_us(now_ns) * 1000
+        opening = plan_opening(
+            body.arrival, body.outlet, self._openings, self._liquid, self._junction, bound_ns
+        )
+        move_ns = opening.open_ns - int(self._junction.valve_on_ms * 1e6)
+        if move_ns - self._settings.lead_ms * 1e6 > now_ns:
+            return None
+        soonest_ns = now_ns + int(self._settings.min_lead_ms * 1e6)
+        if move_ns < soonest_ns:
+            if not self._stands_until(body.outlet, soonest_ns):
+                return self._to_rest(body.id, Reason.LATE, now_ns)[0]
+            move_ns = soonest_ns
+        if self._meets_another(body, opening, now_ns):
+            return self._to_rest(body.id, Reason.CONFLICT, now_ns)[0]
+        return self._send(body, opening, move_ns, now_ns)
+
+    def _send(self, body: Body, opening: Opening, move_ns: int, now_ns: int) -> Ruling:
+        assert body.decision is not None
+        back_ns = opening.close_ns - int(self._junction.valve_off_ms * 1e6)
+        command = Command(
+            self._next_command_id,
+            opening.outlet,
+            self._dispenser.to_device_us(move_ns),
+            self._dispenser.to_device_us(back_ns),
+        )
+        self._next_command_id += 1
+        body.command_id = command.id
+        if self._shadow:
+            body.outlet = self._outlets.rest
+            return Ruling(body.id, body.decision, self._changed(body.decision, Reason.SHADOW), None)
+        self._dispenser.send(command, now_ns)
+        self._sent[command.id] = Sent(command, body.id, opening)
+        self._openings = merge([*self._openings, opening])
+        return Ruling(body.id, body.decision, body.decision, command)
+
+    def _stands_until(self, outlet: str, time_ns: int) -> bool:
+        """Whether the gate is commanded to stand at `outlet` at `time_ns` already."""
+        off_ns = int(self._junction.valve_off_ms * 1e6)
+        return any(
+            o.outlet == outlet and o.open_ns <= time_ns and o.close_ns - off_ns > time_ns
+            for o in self._openings
+        )
+
+    def _meets_another(self, body: Body, opening: Opening, now_ns: int) -> bool:
+        """Whether opening for `body` would let in, or shut out, somebody else."""
+        openings = merge([*self._openings, opening])
+        coming = [o for o in openings if o.close_ns > now_ns]
+        guard_ns = self._junction.guard_ns
+        for other in self._bodies.values():
+            if other.id == body.id or not self._may_meet(other, coming):
+                continue
+            theirs = self._window(other, openings)
+            if any(theirs.overlaps(o, guard_ns) for o in coming if o.outlet != other.outlet):
+                return True
+            if other.outlet != body.outlet:
+                continue
+            if self._policy == "single" and theirs.overlaps(opening, guard_ns):
+                return True
+            # A jump that this opening causes must not carry it past its own.
+            waits = other.command_id in self._sent and theirs.late_ns > now_ns
+            if waits and not any(theirs.within(o) for o in openings):
+                return True
+        return False
+
+    def _may_meet(self, body: Body, openings: Iterable[Opening]) -> bool:
+        """Cheap test that spares most bodies the exact window: no jump exceeds `jump_ns`."""
+        reach_ns = body.arrival.error_ns + self._liquid.jump_ns + self._junction.guard_ns
+        early_ns, late_ns = body.arrival.liquid_ns - reach_ns, body.arrival.liquid_ns + reach_ns
+        return any(o.open_ns < late_ns and early_ns < o.close_ns for o in openings)
+
+    def _withdraw_for(self, body: Body, now_ns: int) -> list[Ruling]:
+        """Withdraw commands that would let `body` in, though it is bound for rest."""
+        theirs = self._window(body, self._openings)
+        rulings: list[Ruling] = []
+        for sent in list(self._sent.values()):
+            if sent.opening.close_ns > now_ns and theirs.overlaps(
+                sent.opening, self._junction.guard_ns
+            ):
+                rulings += self._withdraw(sent, now_ns)
+        return rulings
+
+    def _withdraw(self, sent: Sent, now_ns: int) -> list[Ruling]:
+        self._dispenser.cancel(sent.command.id, now_ns)
+        del self._sent[sent.command.id]
+        passed = self._bodies.get(sent.object_id)
+        if sent.opening.open_ns < now_ns:
+            # It stands open: it closes now, and the liquid has jumped and will jump back.
+            closes_ns = now_ns + int(self._junction.valve_off_ms * 1e6)
+            closed = Opening(sent.opening.outlet, sent.opening.open_ns, closes_ns)
+            self._sent[sent.command.id] = Sent(sent.command, sent.object_id, closed)
+        self._openings = merge([s.opening for s in self._sent.values()])
+        if passed is None or self._window(passed, self._openings).late_ns < now_ns:
+            return []
+        return self._to_rest(sent.object_id, Reason.CONFLICT, now_ns)
+
+    def _to_rest(self, object_id: int, reason: Reason, now_ns: int | None) -> list[Ruling]:
+        """Rule an object to rest, or to recheck where the rig has it and there is time."""
+        body = self._bodies.get(object_id)
+        if body is None or body.decision is None:
+            return []
+        before, body.decision = body.decision, self._changed(body.decision, reason)
+        body.outlet = self._outlets.rest
+        own = [Ruling(object_id, before, body.decision, None)]
+        return own if now_ns is None else own + self._withdraw_for(body, now_ns)
+
+    def _changed(self, decision: Decision, reason: Reason) -> Decision:
+        return Decision(self._outlets.rest, reason, decision.p_unhealthy, decision.p_other)
+
+    def _window(self, body: Body, openings: Iterable[Opening]) -> Window:
+        certain = self._policy == "yield"
+        return window(body.arrival, self._liquid, tuple(openings), certain=certain)
+
+    def _prune(self, now_ns: int) -> None:
+        """Forget what has passed the junction, and openings that the liquid has forgotten."""
+        slack_ns = 2 * self._liquid.jump_ns + self._junction.guard_ns
+        gone = [
+            b.id
+            for b in self._bodies.values()
+            if b.arrival.liquid_ns + b.arrival.error_ns + slack_ns < now_ns
+        ]
+        for body_id in gone:
+            del self._bodies[body_id]
+        old_ns = now_ns - self._liquid.settled_ns
+        old = [c for c, s in self._sent.items() if s.opening.close_ns < old_ns]
+        for command_id in old:
+            del self._sent[command_id]
+        if old:
+            self._openings = merge([s.opening for s in self._sent.values()])

@@ -1,0 +1,74 @@
+"""RigSettings: one TOML file, composed of every part's own settings model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from drivers.dispenser import DispenserSettings
+from drivers.mmcore_camera import MMCoreCameraSettings
+from drivers.serial_link import SerialLinkSettings
+from models.infer import InferSettings
+from sorter.decide import DecideSettings, OutletSettings
+from sorter.liquid import LiquidSettings
+from sorter.opening_plan import JunctionSettings
+from sorter.record import RecordSettings
+from sorter.schedule import ScheduleSettings
+from sorter.segment import SegmentSettings
+from sorter.settings_io import load_toml
+from sorter.track import TrackSettings
+
+
+class ModelSettings(BaseModel):
+    """Which bundle classifies, and how it runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: str = Field(
+        "default",
+        description="folder of the model bundle; 'default' is the shipped one, which "
+        "was trained on simulated spheroids only",
+    )
+    infer: InferSettings = Field(default_factory=InferSettings)
+
+
+class RunSettings(BaseModel):
+    """How a run ends, and what it is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    duration_s: float | None = Field(
+        None, gt=0, description="end the run after so long; none: until Ctrl-C, s"
+    )
+    drain_s: float = Field(
+        4.0, gt=0, description="longest wait at the end for what is under way, s"
+    )
+    shadow: bool = Field(False, description="decide and record, but leave the gate at rest")
+    note: str = Field("", description="free text that is kept in the record")
+    seed: int | None = Field(None, description="seed of a simulated rig; none on a real one")
+
+
+class RigSettings(BaseModel):
+    """Everything that a run needs to know about a rig."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    camera: MMCoreCameraSettings
+    port: SerialLinkSettings
+    dispenser: DispenserSettings = Field(default_factory=DispenserSettings)
+    outlets: OutletSettings = Field(default_factory=OutletSettings)
+    junction: JunctionSettings = Field(default_factory=JunctionSettings)
+    liquid: LiquidSettings = Field(default_factory=LiquidSettings)
+    segment: SegmentSettings = Field(default_factory=SegmentSettings)
+    track: TrackSettings = Field(default_factory=TrackSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    decide: DecideSettings = Field(default_factory=DecideSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    record: RecordSettings = Field(default_factory=RecordSettings)
+    run: RunSettings = Field(default_factory=RunSettings)
+
+
+def load_rig(path: Path) -> RigSettings:
+    """Read a rig file; raises `SettingsError` naming the key that is missing, unknown or wrong."""
+    return load_toml(path, RigSettings)
