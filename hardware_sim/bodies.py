@@ -44,6 +44,15 @@ class Patch:
     y0_px: int
 
 
+def defocus_sigma_um(defocus_um: float, depth_of_field_um: float) -> float:
+    """Standard deviation of the blur in the object plane, in µm, proportional to the defocus.
+
+    At the edge of the depth of field (half of it off focus) it is 2 µm, about the resolution of
+    a low-power lens.
+    """
+    return _BLUR_PER_DEPTH_UM * abs(defocus_um) / depth_of_field_um
+
+
 class Body(Protocol):
     """Something that can be seen from any side."""
 
@@ -129,7 +138,7 @@ class CloudBody:
     ) -> Patch:
         """See `Body.transmission`."""
         turn = np.asarray(rotation, dtype=np.float32)
-        blur_um = _BLUR_PER_DEPTH_UM * abs(defocus_um) / self._depth_of_field_um
+        blur_um = defocus_sigma_um(defocus_um, self._depth_of_field_um)
         sigma_px = float(np.hypot(_RESOLUTION_UM, blur_um)) / pitch_um
         half = int(np.ceil(self.radius_um / pitch_um + 3.0 * sigma_px + 6.0))
         x0, y0 = round(centre_px[0]) - half, round(centre_px[1]) - half
