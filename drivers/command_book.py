@@ -1,0 +1,145 @@
+"""What has been asked of the dispenser and not been settled yet; no clock and no I/O inside.
+
+    send ──► asked ──ack──► queued ──report──► settled
+               │                                  ▲
+               └──────────refused / report────────┘
+
+A line that gets no answer is written again, at growing intervals; the device answers the same
+id again and does not act twice. A queued command whose report is overdue is asked about the
+same way: the device answers with the report.
+"""
+
+from __future__ import annotations
+
+from drivers.ports import Acknowledged, Command, DispenserEvent, Executed, Refused
+
+_AT_ONCE = 2
+_LONGEST_WAIT_FACTOR = 8
+
+
+class _Entry:
+    """One command that is not settled. ``line`` is what is written when ``due_ns`` comes."""
+
+    __slots__ = ("acked", "cancelled", "command", "due_ns", "give_up_ns", "line", "wait_ns")
+
+    def __init__(self, command: Command, line: bytes, now_ns: int, wait_ns: int) -> None:
+        self.command = command
+        self.line = line
+        self.acked = False
+        self.cancelled = False
+        self.wait_ns = wait_ns
+        self.due_ns = now_ns + wait_ns
+        self.give_up_ns = 0
+
+
+class CommandBook:
+    """The commands that are not settled, by id.
+
+    Args:
+        resend_ns: first wait for an answer; doubled at each resend, up to 8 times as long.
+        report_ns: how long after a command's end its report may take before it is asked for.
+        give_up_ns: how long to ask for an answer or a report before `overdue` names the command.
+    """
+
+    def __init__(self, resend_ns: int, report_ns: int, give_up_ns: int) -> None:
+        self._resend_ns = resend_ns
+        self._report_ns = report_ns
+        self._give_up_ns = give_up_ns
+        self._entries: dict[int, _Entry] = {}
+        self._next_ns = 0
+        self.resent = 0
+
+    def __contains__(self, command_id: int) -> bool:
+        return command_id in self._entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def asked(self, command: Command, line: bytes, now_ns: int) -> None:
+        """``line`` has just been written for ``command``."""
+        entry = _Entry(command, line, now_ns, self._resend_ns)
+        entry.give_up_ns = now_ns + self._give_up_ns
+        self._entries[command.id] = entry
+        self._next_ns = min(self._next_ns, entry.due_ns) if self._next_ns else entry.due_ns
+
+    def withdraw(self, command_id: int, line: bytes, now_ns: int) -> bool:
+        """From now on ``line`` (a cancel) is what is written again; False for a settled one."""
+        entry = self._entries.get(command_id)
+        if entry is None:
+            return False
+        entry.line = line
+        entry.cancelled = True
+        entry.wait_ns = self._resend_ns
+        entry.due_ns = now_ns + self._resend_ns
+        entry.give_up_ns = now_ns + self._give_up_ns
+        self._next_ns = min(self._next_ns, entry.due_ns)
+        return True
+
+    def open_ids(self) -> list[int]:
+        """Ids that are not settled, oldest first."""
+        return list(self._entries)
+
+    def hurry(self, now_ns: int) -> None:
+        """A line was damaged on its way: write the oldest unanswered one again at once."""
+        for entry in self._entries.values():
+            if entry.cancelled or not entry.acked:
+                entry.due_ns = now_ns
+                self._next_ns = now_ns
+                return
+
+    def acknowledge(self, command_id: int, close_ns: int, now_ns: int) -> list[DispenserEvent]:
+        """The device has queued it; it will close at host time ``close_ns``."""
+        entry = self._entries.get(command_id)
+        if entry is None or entry.acked:
+            return []
+        entry.acked = True
+        if not entry.cancelled:
+            entry.due_ns = max(close_ns, now_ns) + self._report_ns
+            entry.wait_ns = self._report_ns
+            entry.give_up_ns = entry.due_ns + self._give_up_ns
+        return [Acknowledged(command_id, now_ns)]
+
+    def command(self, command_id: int) -> Command | None:
+        """The command of an id that is not settled."""
+        entry = self._entries.get(command_id)
+        return None if entry is None else entry.command
+
+    def refuse(self, command_id: int, reason: str, now_ns: int) -> list[DispenserEvent]:
+        """The device will never act on it, or no more."""
+        if self._entries.pop(command_id, None) is None:
+            return []
+        return [Refused(command_id, reason, now_ns)]
+
+    def execute(
+        self, command_id: int, opened_us: int, closed_us: int, now_ns: int
+    ) -> list[DispenserEvent]:
+        """The device has opened and closed; unwrapped device times."""
+        entry = self._entries.pop(command_id, None)
+        if entry is None:
+            return []
+        done = Executed(command_id, opened_us, closed_us, now_ns)
+        if entry.acked:
+            return [done]
+        # Its acknowledgement was lost; the report says the same and more.
+        return [Acknowledged(command_id, now_ns), done]
+
+    def due(self, now_ns: int) -> list[bytes]:
+        """Lines to write again now: a few at a time, so that resends never fill the link."""
+        if not self._entries or now_ns < self._next_ns:
+            return []
+        lines: list[bytes] = []
+        for entry in self._entries.values():
+            if entry.due_ns <= now_ns and len(lines) < _AT_ONCE:
+                lines.append(entry.line)
+                entry.wait_ns = min(2 * entry.wait_ns, _LONGEST_WAIT_FACTOR * self._resend_ns)
+                entry.due_ns = now_ns + entry.wait_ns
+        self._next_ns = min(entry.due_ns for entry in self._entries.values())
+        self.resent += len(lines)
+        return lines
+
+    def overdue(self, now_ns: int) -> int | None:
+        """Id of a command that the device should long have answered or reported, if any."""
+        for command_id, entry in self._entries.items():
+            if now_ns > entry.give_up_ns:
+                return command_id
+        return None

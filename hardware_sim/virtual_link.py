@@ -1,0 +1,85 @@
+"""The dispenser in virtual time: the same firmware behind an in-memory link, on one thread."""
+
+from __future__ import annotations
+
+from drivers.ports import Clock
+from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
+
+
+class _VirtualBoard(SimulatedBoard):
+    """A board whose time is set from outside."""
+
+    def __init__(self, settings: SimDispenserSettings, start_ns: int) -> None:
+        self.now_ns = start_ns
+        self.edges: list[tuple[int, str, int]] = []
+        super().__init__(settings, start_ns, self._note)
+
+    def host_ns(self) -> int:
+        return self.now_ns
+
+    def _note(self, switched_ns: int, outlet: str, effective_ns: int) -> None:
+        self.edges.append((switched_ns, outlet, effective_ns))
+
+
+class VirtualLink:
+    """`drivers.ports.Link` of a `VirtualDispenser`; a read first lets the device catch up."""
+
+    def __init__(self, board: _VirtualBoard, dispenser: VirtualDispenser, clock: Clock) -> None:
+        self._board = board
+        self._dispenser = dispenser
+        self._clock = clock
+
+    def write(self, data: bytes) -> None:
+        """Put ``data`` on the wire now."""
+        now_ns = self._clock.now_ns()
+        self._dispenser.advance(now_ns)
+        self._board.take(data, now_ns)
+
+    def read(self) -> bytes:
+        """What has come back by now."""
+        now_ns = self._clock.now_ns()
+        self._dispenser.advance(now_ns)
+        data = b""
+        while chunk := self._board.out.take(now_ns):
+            data += chunk
+        return data
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class VirtualDispenser:
+    """The firmware, stepped exactly when it has something to do.
+
+    Args:
+        settings: the device; ``tcp`` and ``gate_log`` are not used.
+        clock: virtual host time; the device is switched on at its now.
+
+    Attributes:
+        link: the host's end of the wire. Waiting on it needs no help: a read advances the
+            device to the clock's now.
+        gate_edges: what the gate did: (host ns of the pin, outlet, host ns of the liquid),
+            oldest first; it starts at rest.
+    """
+
+    def __init__(self, settings: SimDispenserSettings, clock: Clock) -> None:
+        self._board = _VirtualBoard(settings, clock.now_ns())
+        self.gate_edges = self._board.edges
+        self.link = VirtualLink(self._board, self, clock)
+
+    def device_us(self, host_ns: int) -> int:
+        """The truth: what the device's clock shows, unwrapped, at a host time."""
+        return self._board.clock.us_at(host_ns)
+
+    def advance(self, now_ns: int) -> None:
+        """Let the device do all that is due up to host time ``now_ns``, each at its time."""
+        board = self._board
+        while (due_ns := board.due_ns()) is not None and due_ns <= now_ns:
+            board.now_ns = max(board.now_ns, due_ns)
+            board.run(board.now_ns)
+        board.now_ns = max(board.now_ns, now_ns)
+
+    def due_ns(self) -> int | None:
+        """Host time at which the device next does something, its answers included, or None."""
+        times = [one for one in (self._board.due_ns(), self._board.out.due_ns()) if one is not None]
+        return min(times, default=None)
