@@ -190,7 +190,10 @@ class RecordReader:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Inside, all queries see the same state of a record that grows."""
+        """Inside, all queries see the same state of a record that grows. Can be nested."""
+        if self._connection.in_transaction:
+            yield
+            return
         self._connection.execute("BEGIN")
         try:
             yield

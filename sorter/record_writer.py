@@ -191,9 +191,9 @@ _UPDATE_COMMAND = (
     " refused=coalesce(?,refused) WHERE id=?"
 )
 _LINK = (
-    "UPDATE objects SET (sent_ns, acknowledged_ns, executed_ns, refused) ="
-    " (SELECT sent_ns, acked_ns, executed_ns, refused FROM commands WHERE id=?)"
-    " WHERE command_id=?"
+    "UPDATE objects SET (open_us, close_us, sent_ns, acknowledged_ns, executed_ns, refused) ="
+    " (c.open_us, c.close_us, c.sent_ns, c.acked_ns, c.executed_ns, c.refused)"
+    " FROM commands AS c WHERE c.id=? AND objects.command_id=c.id"
 )
 
 
@@ -211,7 +211,7 @@ class Writer:
         with self._transaction():
             for raw in messages:
                 self._one(self._decoder.decode(raw))
-            self._connection.executemany(_LINK, [(i, i) for i in sorted(self._touched)])
+            self._connection.executemany(_LINK, [(i,) for i in sorted(self._touched)])
         self._touched.clear()
 
     def end(self, reason: str, exit_code: int | None) -> None:

@@ -255,7 +255,7 @@ def test_news_of_a_command_reach_its_objects(tmp_path: Path) -> None:
         first, second = reader.commands()
     for o in shared:
         assert (o.sent_ns, o.acknowledged_ns, o.executed_ns, o.refused) == (100, 110, 130, None)
-        assert o.row.command_id == 5
+        assert (o.row.command_id, o.row.open_us, o.row.close_us) == (5, 10, 20)
     assert (refused.row.outlet, refused.row.reason) == ("collect", "healthy")
     assert (refused.outlet, refused.reason, refused.refused) == ("waste", "late", "late")
     assert (first.opened_us, first.closed_us, first.executed_ns) == (11, 21, 130)

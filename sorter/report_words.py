@@ -1,0 +1,60 @@
+"""Words and colours that the page, the terminal and the charts share."""
+
+from __future__ import annotations
+
+REASON_WORDS = {
+    "healthy": "judged healthy",
+    "unhealthy": "judged unhealthy",
+    "unsure": "unsure: too close to the threshold",
+    "conflict": "aborted for coincidence: a neighbour bound elsewhere",
+    "late": "late: no time left to move the gate",
+    "too_small": "too small",
+    "too_large": "too large",
+    "not_a_spheroid": "not a spheroid",
+    "double": "two or more touching bodies",
+    "cut_off": "cut off by the edge of the view",
+    "unseen": "too few whole views",
+    "shadow": "shadow run: decided, not commanded",
+    "fault": "a fault during the run",
+}
+
+TRUTH_WORDS = {
+    "objects": "spheroids that passed the junction",
+    "healthy": "healthy ones among them",
+    "unhealthy": "unhealthy ones among them",
+    "purity": "healthy of what was collected",
+    "yield": "healthy collected of healthy that passed",
+    "unhealthy_recall": "unhealthy kept out of collect, of all unhealthy",
+    "healthy_loss": "healthy that the classifier called unhealthy",
+    "unsafe": "entered collect without a decision of their own that says so",
+    "doubles": "touching pairs and clumps",
+    "doubles_unseen": "of these, collected though they passed for one body",
+    "seen_twice": "counted twice",
+    "not_seen": "passed without being seen",
+}
+
+UNVALIDATED = (
+    "How well healthy and unhealthy spheroids are told apart on real HepG2 is not validated: "
+    "this project has tested its classifier on simulated images only."
+)
+
+_OWN_COLOUR = ("healthy", "unhealthy", "unsure", "conflict", "late", "double")
+
+TERMINAL_STYLE = {
+    "healthy": "green",
+    "unhealthy": "red",
+    "unsure": "yellow",
+    "conflict": "magenta",
+    "late": "cyan",
+    "fault": "bold red",
+}
+
+
+def reason_words(reason: str) -> str:
+    """A reason in words; the word itself where it is not known here."""
+    return REASON_WORDS.get(reason, reason.replace("_", " "))
+
+
+def reason_class(reason: str) -> str:
+    """The CSS class that colours a reason."""
+    return f"c-{reason}" if reason in _OWN_COLOUR else "c-other"
