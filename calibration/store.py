@@ -6,9 +6,7 @@ kind and conditions supersedes an older one, which stays to be read.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,11 +16,11 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from sorter.errors import RunFault, SettingsError
+from sorter.errors import SettingsError
+from sorter.files import write_atomic
 
 Value = str | int | float | bool
 _RELATIVE_TOLERANCE = 1e-6
-_USERS_TO_MEND = (PermissionError, FileExistsError, NotADirectoryError)
 
 
 class Entry(BaseModel):
@@ -103,28 +101,20 @@ class CalibrationStore:
         """Write an entry, all or nothing; returns its file.
 
         Raises:
-            SettingsError: the folder may not be written, or is a file.
+            UsageError: the folder may not be written, or is a file.
             RunFault: the disk is full or failed.
         """
         stamp = entry.created.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         file = self._folder / f"{entry.kind}-{stamp}-{entry.id[:8]}.json"
-        scratch = file.with_name(f".{file.name}.part")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with scratch.open("w", encoding="utf-8", newline="\n") as stream:
-                stream.write(entry.model_dump_json(indent=2) + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            scratch.replace(file)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                scratch.unlink(missing_ok=True)
-            mend = SettingsError if isinstance(error, _USERS_TO_MEND) else RunFault
-            raise mend(
+            raise SettingsError(
                 f"the calibration can't be written: {error.strerror}",
-                on=file,
-                do="Free the disk or choose another folder.",
+                on=self._folder,
+                do="Choose a folder that can be made.",
             ) from error
+        write_atomic(file, entry.model_dump_json(indent=2) + "\n")
         return file
 
     def entries(self, kind: str | None = None) -> list[Entry]:
