@@ -14,13 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from drivers.ports import Pixels
 from sorter.background import BACKGROUND_LEVEL
 from sorter.detection import Detection
-from sorter.outline import Contour, describe, pixel_area
-from sorter.refine import darkness_mask, mean_inside, outlines, without_threads
+from sorter.outline import Contour, at_border, describe, pixel_area
+from sorter.refine import darkness_mask, mean_inside, outlines, shrink, without_threads
 from sorter.touching import TouchingSettings, is_round, separate
 
 _SQUARE = np.ones((3, 3), np.uint8)
 _MARGIN_CELLS = 2
-_CORE_CELLS = 2
 
 
 class FindSettings(BaseModel):
@@ -29,7 +28,12 @@ class FindSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     coarsest_um: float = Field(8.2, gt=0, description="largest pitch of the reduced image, µm")
-    min_diameter_um: float = Field(25.0, gt=0, description="diameter of the smallest object, µm")
+    min_diameter_um: float = Field(
+        20.0,
+        gt=0,
+        description="diameter of the smallest detection, µm; an angular grain of 30 µm seen from "
+        "its narrow side looks no larger",
+    )
     dark_contrast: float = Field(
         0.06, gt=0, lt=1, description="darkness that counts as object, a share of the background"
     )
@@ -41,6 +45,12 @@ class FindSettings(BaseModel):
     )
     thread_um: float = Field(
         16.0, ge=0, description="thickness below which what sticks out of a body is cut off, µm"
+    )
+    rim_um: float = Field(
+        25.0,
+        ge=0,
+        description="depth below the outline found at reduced resolution from which all is body, "
+        "as bright as it may be, µm",
     )
     touching: TouchingSettings = TouchingSettings()
 
@@ -103,6 +113,7 @@ class Finder:
         self.grid = grid
         self._min_area = math.pi / 4.0 * (settings.min_diameter_um / pitch_um) ** 2
         self._thread_px = round((settings.thread_um / pitch_um - 1.0) / 2.0)
+        self._rim_cells = max(1, round(settings.rim_um / pitch_um / grid.reduction))
         self._mask = np.empty(grid.cells, np.uint8)
         self._core = np.empty(grid.cells, np.uint8)
         self.occupied = np.zeros(grid.cells, np.uint8)
@@ -136,7 +147,7 @@ class Finder:
             found = outlines(mask, None, (0, 0))
         cv2.drawContours(mask, found, -1, 255, -1)
         cv2.dilate(mask, _SQUARE, self.occupied)
-        cv2.erode(mask, _SQUARE, self._core, iterations=_CORE_CELLS)
+        self._core = shrink(mask, self._rim_cells)
         return found
 
     def _close_at_border(self, mask: NDArray[Any], found: list[Contour]) -> bool:
@@ -225,7 +236,9 @@ class Finder:
                 pieces = without_threads(outline, self._thread_px, offset, size)
                 smallest = math.pi / 4.0 * (touching.smallest_part_um / pitch) ** 2
                 parts = pieces[:1] + [p for p in pieces[1:] if pixel_area(p) >= smallest]
-            cuts = [separate(part, pitch, touching) for part in parts]
+            cuts = [
+                separate(part, pitch, touching, at_border=at_border(part, shape)) for part in parts
+            ]
             parts = [part for cut, _ in cuts for part in cut]
             double = any(flag for _, flag in cuts)
         return [

@@ -80,11 +80,22 @@ def describe(
         solidity=min(1.0, inner / hull) if hull > 0 else 1.0,
         grey_ratio=grey_ratio,
         bbox=(x, y, width, height),
-        touches_border=x <= 0 or y <= 0 or x + width >= shape[1] or y + height >= shape[0],
+        touches_border=_at_border((x, y, width, height), shape),
         split=split,
         double=double,
         contour=contour[:, 0, :],
     )
+
+
+def at_border(contour: Contour, shape: tuple[int, int]) -> bool:
+    """Whether an outline reaches the edge of a frame of (height, width)."""
+    x, y, width, height = cv2.boundingRect(contour)
+    return _at_border((x, y, width, height), shape)
+
+
+def _at_border(box: tuple[int, int, int, int], shape: tuple[int, int]) -> bool:
+    x, y, width, height = box
+    return x <= 0 or y <= 0 or x + width >= shape[1] or y + height >= shape[0]
 
 
 def _centroid(

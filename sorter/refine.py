@@ -16,6 +16,9 @@ from sorter.background import BACKGROUND_LEVEL
 from sorter.outline import Contour, pixel_area
 
 _SQUARE = np.ones((3, 3), np.uint8)
+_OCTAGON = 0.41
+"""Share of squares among the squares and crosses that make up an octagon."""
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 def darkness_mask(grey: NDArray[Any], edge_contrast: float, edge_share: float) -> NDArray[Any]:
@@ -72,11 +75,25 @@ def without_threads(
     mask = np.zeros(shape, np.uint8)
     cv2.drawContours(mask, [contour], -1, 255, -1, offset=(-offset[0], -offset[1]))
     # The border of the frame is no edge of the body: replicate it, or opening rounds it off.
-    opened = cv2.morphologyEx(
-        mask, cv2.MORPH_OPEN, _SQUARE, iterations=radius_px, borderType=cv2.BORDER_REPLICATE
-    )
+    pad = radius_px + 1
+    padded = cv2.copyMakeBorder(mask, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    opened = grow(shrink(padded, radius_px), radius_px)[pad:-pad, pad:-pad]
     parts = outlines(opened, None, offset)
     return sorted(parts, key=pixel_area, reverse=True) if parts else [contour]
+
+
+def shrink(mask: NDArray[Any], radius_px: int) -> NDArray[Any]:
+    """Erode by an octagon, which is nearly a disc and much faster; the frame's edge is none."""
+    square = round(radius_px * _OCTAGON)
+    mask = cv2.erode(mask, _SQUARE, iterations=square) if square else mask
+    return cv2.erode(mask, _CROSS, iterations=radius_px - square)
+
+
+def grow(mask: NDArray[Any], radius_px: int) -> NDArray[Any]:
+    """Dilate by an octagon."""
+    square = round(radius_px * _OCTAGON)
+    mask = cv2.dilate(mask, _SQUARE, iterations=square) if square else mask
+    return cv2.dilate(mask, _CROSS, iterations=radius_px - square)
 
 
 def mean_inside(grey: NDArray[Any], contour: Contour, offset: tuple[int, int]) -> float:

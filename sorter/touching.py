@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from sorter.outline import Contour, pixel_area
+from sorter.refine import grow, outlines, shrink
+
+_BULK_PX = 40.0
 
 
 class TouchingSettings(BaseModel):
@@ -33,16 +36,19 @@ class TouchingSettings(BaseModel):
     smallest_part_um: float = Field(45.0, description="diameter of the smallest part cut off, µm")
     smallest_part: float = Field(0.30, description="the same, of the larger part's diameter")
     double_elongation: float = Field(
-        1.45, description="long / short side from which an outline without a neck is a double"
+        1.33, description="long / short side from which an outline without a neck is a double"
     )
     double_notch: float = Field(
-        0.07, description="depth of a single notch from which an outline is a double"
+        0.065, description="depth of a notch in the bulk from which an outline is a double"
+    )
+    bulk: float = Field(
+        0.25, description="thickness below which parts don't matter to whether it is a double"
     )
     most_parts: int = Field(6, description="parts that one outline is cut into at most")
 
 
 def separate(
-    contour: Contour, pitch_um: float, settings: TouchingSettings
+    contour: Contour, pitch_um: float, settings: TouchingSettings, *, at_border: bool = False
 ) -> tuple[list[Contour], bool]:
     """Cut an outline into the bodies that it holds.
 
@@ -50,6 +56,7 @@ def separate(
         contour: (n, 1, 2) int32 corners.
         pitch_um: µm per pixel.
         settings: when to cut.
+        at_border: whether the frame's border cuts the outline.
 
     Returns:
         The parts (the contour itself where there is no neck) and whether what was not cut looks
@@ -71,7 +78,7 @@ def separate(
         else:
             waiting.extend(cut)
     if len(parts) == 1:
-        return [contour], _looks_double(dense, settings)
+        return [contour], _looks_double(dense, at_border, settings)
     return parts, False
 
 
@@ -148,10 +155,28 @@ def _best_neck(
     return None if best is None else (best[1], best[2])
 
 
-def _looks_double(body: Contour, settings: TouchingSettings) -> bool:
-    """Whether a body without a neck is too long, or has too deep a notch, to be one."""
-    if elongation(body) >= settings.double_elongation:
-        return True
-    _, depth = _notches(body)
-    diameter = math.sqrt(4.0 * pixel_area(body) / math.pi)
-    return bool(len(depth)) and float(depth.max()) >= settings.double_notch * diameter
+def _looks_double(body: Contour, at_border: bool, settings: TouchingSettings) -> bool:
+    """Whether a body without a neck is too long, or has too deep a notch, to be one.
+
+    Asked of its bulk only: shed cells, blebs and debris that stick to a body make notches too.
+    Cut by the border, a round body is long as well.
+    """
+    bulk = _bulk(body, settings)
+    if elongation(bulk) >= settings.double_elongation:
+        return not at_border
+    _, depth = _notches(bulk)
+    return bool(len(depth)) and float(depth.max()) >= settings.double_notch * _BULK_PX
+
+
+def _bulk(body: Contour, settings: TouchingSettings) -> Contour:
+    """The outline without what is thinner than ``bulk`` of its diameter, at `_BULK_PX` pixels."""
+    scale = _BULK_PX / math.sqrt(4.0 * pixel_area(body) / math.pi)
+    x, y, width, height = cv2.boundingRect(body)
+    radius = round(settings.bulk * _BULK_PX / 2.0)
+    pad = radius + 1
+    small = np.round((body - (x, y)) * scale).astype(np.int32) + pad
+    size = math.ceil(height * scale) + 2 * pad, math.ceil(width * scale) + 2 * pad
+    mask = np.zeros(size, np.uint8)
+    cv2.fillPoly(mask, [small], 255)
+    left = outlines(grow(shrink(mask, radius), radius), None, (0, 0))
+    return max(left, key=pixel_area) if left else small
