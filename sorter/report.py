@@ -47,6 +47,7 @@ class Group:
     words: str
     css: str
     total: int
+    sizes: str
     order: str
     cards: tuple[Card, ...]
 
@@ -115,6 +116,7 @@ def _groups(reader: RecordReader, objects: Sequence[ObjectRecord]) -> list[Group
         by_fate.items(), key=lambda item: (item[0][0], -len(item[1]))
     ):
         ordered, order = _worst_first(reason, members)
+        cards = [_card(reader, o) for o in ordered[:GALLERY_LIMIT]]
         groups.append(
             Group(
                 outlet,
@@ -122,11 +124,18 @@ def _groups(reader: RecordReader, objects: Sequence[ObjectRecord]) -> list[Group
                 reason_words(reason),
                 reason_class(reason),
                 len(members),
+                _sizes(members),
                 order,
-                tuple(_card(reader, o) for o in ordered[:GALLERY_LIMIT]),
+                tuple(cards) if any(c.image for c in cards) else (),
             )
         )
+    groups.sort(key=lambda g: not g.cards)
     return groups
+
+
+def _sizes(members: Sequence[ObjectRecord]) -> str:
+    known = [o.row.diameter_um for o in members if o.row.diameter_um is not None]
+    return f"{min(known):.0f} to {max(known):.0f} µm" if known else "of unknown size"
 
 
 def _worst_first(reason: str, members: list[ObjectRecord]) -> tuple[list[ObjectRecord], str]:

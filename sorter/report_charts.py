@@ -281,7 +281,7 @@ def _y_title(label: str) -> str:
 
 def _mark(mark: Mark, x: _Axis, line: int, height: float) -> str:
     at = x.at(min(max(mark.x, x.low), x.high))
-    before = at > x.start + 0.75 * x.length
+    before = at + 6.6 * len(mark.label) > x.start + x.length + 6
     text_x, anchor = (at - 4, "end") if before else (at + 4, "start")
     return (
         f'<path class="mark" d="M{at:.1f} {_TOP}V{height - _BOTTOM}"/>'

@@ -256,14 +256,19 @@ def _probabilities(objects: Sequence[ObjectRecord]) -> Markup | None:
     asked = [o for o in objects if o.row.p_unhealthy is not None]
     if not asked:
         return None
-    edges = np.linspace(0.0, 1.0, 41)
-    series = _stacks(asked, lambda o: o.row.p_unhealthy, edges)
+    p = np.array([o.row.p_unhealthy for o in asked], np.float64)
+    collected = [o.row.p_unhealthy or 0.0 for o in asked if o.reason == "healthy"]
+    edges = np.linspace(0.0, 1.0, 51)
+    counts = np.histogram(p, edges)[0].astype(np.float64)
+    marks = [Mark(max(collected), f"healthy up to {max(collected):.3f}")] if collected else []
     return Markup(
         histogram(
             edges,
-            series,
+            [Series("objects", "c-neutral", counts)],
             title="Voted probability of unhealthy",
             x_label="p (unhealthy), voted over views",
+            log_y=True,
+            marks=marks,
             y_label="objects",
         )
     )
