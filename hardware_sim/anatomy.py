@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,7 +85,7 @@ class Anatomy:
 
     Attributes:
         lumps, balls: see there.
-        cells: single cells, drawn as small rings.
+        cells: single cells, drawn as small rings, one cloud for each size.
         grains: small absorbing particles.
         grain: signed texture of the inside; its weights have unit variance.
         grain_strength: standard deviation of the logarithm of the light where the body is thick.
@@ -93,7 +94,7 @@ class Anatomy:
 
     lumps: tuple[Lump, ...] = ()
     balls: tuple[Balls, ...] = ()
-    cells: Cloud | None = None
+    cells: tuple[Cloud, ...] = ()
     grains: Cloud | None = None
     grain: Cloud | None = None
     grain_strength: float = 0.0
@@ -157,11 +158,13 @@ def lumpy_surface(
     height: float,
     width_rad: tuple[float, float],
     stretch: float,
+    roughness: float = 0.0,
 ) -> Floats:
     """A surface table: an ellipsoid of that mean radius with low bumps and dents.
 
     ``height`` is the standard deviation of a bump as a share of the radius, ``stretch`` of the
-    half axes. Softness is 0; the strength of the rim varies by direction.
+    half axes, ``roughness`` of bumps as small as single cells. Softness is 0; the strength of the
+    rim varies by direction.
     """
     unit = grid_directions()
     axes = np.exp(rng.normal(0.0, stretch, 3))
@@ -172,7 +175,10 @@ def lumpy_surface(
         width = rng.uniform(*width_rad)
         bell = np.exp((unit @ centre - 1.0) / width**2)
         shape = shape + height * rng.standard_normal() * bell
-        rim = rim * np.exp(0.35 * rng.standard_normal() * bell)
+        rim = rim * np.exp(0.3 * rng.standard_normal() * bell)
+    if roughness > 0.0:
+        noise = cv2.GaussianBlur(rng.standard_normal(shape.shape), (0, 0), 1.1)
+        shape = shape + noise * (roughness / noise.std())
     shape = np.clip(shape, 0.3, 2.0)
     shape *= radius_um / shape.mean()
     return np.stack([shape, np.zeros_like(shape), rim], axis=-1).astype(np.float32)

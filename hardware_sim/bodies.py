@@ -22,7 +22,7 @@ from hardware_sim.anatomy import Anatomy, Balls, Cloud, Floats, Lump, look_up
 if TYPE_CHECKING:
     from hardware_sim.spheroids import BodySpec
 
-_ANGLES = 192
+_ANGLES = 256
 _TILTS = np.deg2rad(np.array([-50.0, -32.0, -16.0, 0.0, 16.0, 32.0, 50.0])).astype(np.float32)
 _RESOLUTION_UM = 1.5
 _BLUR_PER_DEPTH_UM = 4.0
@@ -154,8 +154,8 @@ class CloudBody:
             _draw_balls(canvas, balls, turn, main)
         if part.grain is not None:
             _draw_grain(canvas, part.grain, part.grain_strength, turn, self._depth_of_field_um)
-        if part.cells is not None:
-            _draw_points(canvas, part.cells, turn, "clear", main)
+        for cells in part.cells:
+            _draw_points(canvas, cells, turn, "clear", main)
         if part.grains is not None:
             _draw_points(canvas, part.grains, turn, "dark", main)
         return Patch(_through_lens(canvas.log_light, sigma_px), x0, y0)
@@ -184,9 +184,9 @@ def _outline(lump: Lump, turn: Floats) -> tuple[Floats, Floats, Floats]:
     table = look_up(lump.surface, view @ turn)
     radius = np.max(table[..., 0] * cos_t, axis=0)
     limb = table[len(_TILTS) // 2]
-    kernel = np.ones(5, np.float32) / 5
+    kernel = np.ones(3, np.float32) / 3
     smooth = [
-        np.convolve(np.concatenate([row[-2:], row, row[:2]]), kernel, "valid")
+        np.convolve(np.concatenate([row[-1:], row, row[:1]]), kernel, "valid")
         for row in (radius, limb[:, 1], limb[:, 2])
     ]
     return smooth[0], smooth[1], smooth[2]
@@ -266,12 +266,12 @@ def _ball_kernel(radius_px: float, look: Literal["clear", "dark", "bubble", "sol
         bend = (1.75**2 * share / chord) ** 3
         light = 1.0 - inside * (1.0 - (0.06 + 1.04 / (1.0 + bend)))
     elif look == "solid":
-        bend = (0.45**2 * share / chord) ** 2
-        light = 1.0 - inside * (1.0 - (0.25 + 0.6 / (1.0 + bend)))
+        bend = (0.5**2 * share / chord) ** 2
+        light = 1.0 - inside * (1.0 - (0.15 + 0.66 / (1.0 + bend)))
     else:
-        bend = (0.55**2 * share / chord) ** 2
+        bend = (0.65**2 * share / chord) ** 2
         centre = 1.0 + 0.28 * np.exp(-share / 0.12)
-        light = 1.0 - inside * (1.0 - (0.3 + 0.66 / (1.0 + bend)) * centre)
+        light = 1.0 - inside * (1.0 - (0.22 + 0.74 / (1.0 + bend)) * centre)
     side = len(axis)
     light = light.reshape(side, 4, side, 4).mean(axis=(1, 3))
     return np.asarray(np.log(light), dtype=np.float32)

@@ -28,7 +28,7 @@ from hardware_sim.anatomy import (
     lumpy_surface,
 )
 
-CELL_RADIUS_UM = 6.5
+CELL_RADIUS_UM = 7.0
 _GRAIN_POINTS = 2200
 
 
@@ -84,7 +84,13 @@ def healthy_draft(rng: np.random.Generator, diameter_um: float) -> Draft:
     """A compact, nearly round spheroid with a sharp rim and some cells stuck to it."""
     radius = diameter_um / 2
     surface = lumpy_surface(
-        rng, radius, bumps=14, height=0.03, width_rad=(0.15, 0.6), stretch=rng.uniform(0.01, 0.06)
+        rng,
+        radius,
+        bumps=14,
+        height=0.03,
+        width_rad=(0.15, 0.6),
+        stretch=rng.uniform(0.01, 0.06),
+        roughness=rng.uniform(0.004, 0.022),
     )
     draft = Draft(
         rng=rng,
@@ -92,11 +98,11 @@ def healthy_draft(rng: np.random.Generator, diameter_um: float) -> Draft:
         surface=surface,
         absorption=float(rng.uniform(0.0006, 0.0018)),
         rim=float(rng.uniform(0.33, 0.55)),
-        rim_floor=float(rng.uniform(0.12, 0.28)),
-        grain=float(rng.uniform(0.10, 0.19)),
+        rim_floor=float(rng.uniform(0.14, 0.36)),
+        grain=float(rng.uniform(0.11, 0.23)),
         grain_size=float(rng.uniform(2.2, 3.2)),
     )
-    _stick_cells(draft, count=int(rng.poisson(rng.lognormal(1.8, 0.8))))
+    _stick_cells(draft, count=int(rng.poisson(rng.lognormal(2.4, 0.8))))
     for _ in range(rng.binomial(2, 0.3)):
         unit = directions(rng, 1)
         size = rng.uniform(6.0, 13.0)
@@ -316,7 +322,7 @@ def anatomy_of(draft: Draft) -> Anatomy:
     return Anatomy(
         lumps=lumps,
         balls=tuple(draft.balls),
-        cells=_cloud(cells, CELL_RADIUS_UM),
+        cells=_two_sizes(cells),
         grains=_cloud(grains, 3.5),
         grain=_grain(draft, lumps),
         grain_strength=draft.grain,
@@ -332,6 +338,13 @@ def _cloud(points: Floats, size: float) -> Cloud | None:
     if len(points) == 0:
         return None
     return Cloud(np.asarray(points, np.float32), np.ones(len(points), np.float32), size)
+
+
+def _two_sizes(points: Floats) -> tuple[Cloud, ...]:
+    """Every third cell has shrunk and darkened, as dying ones do."""
+    whole = np.arange(len(points)) % 3 != 0
+    clouds = (_cloud(points[whole], CELL_RADIUS_UM), _cloud(points[~whole], 0.7 * CELL_RADIUS_UM))
+    return tuple(cloud for cloud in clouds if cloud is not None)
 
 
 def _grain(draft: Draft, lumps: tuple[Lump, ...]) -> Cloud:
