@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TextIO
@@ -161,7 +162,7 @@ class ReplayLink:
 
 def _open(settings: SerialLinkSettings) -> Any:
     try:
-        return serial.serial_for_url(
+        port = serial.serial_for_url(
             settings.port,
             baudrate=settings.baud,
             timeout=0,
@@ -176,6 +177,11 @@ def _open(settings: SerialLinkSettings) -> Any:
         ) from error
     except (serial.SerialException, OSError) as error:
         raise _why_not(settings.port, error) from error
+    # pyserial leaves TCP's wait for a fuller packet on: 40 ms, longer than an answer may take.
+    stream = getattr(port, "_socket", None)
+    if isinstance(stream, socket.socket):
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return port
 
 
 def _why_not(port: str, error: OSError) -> LinkError:
