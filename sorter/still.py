@@ -27,7 +27,10 @@ class StillSettings(BaseModel):
     find: FindSettings = FindSettings()
     background: StillBackgroundSettings = StillBackgroundSettings()
     smallest_um: float = Field(
-        50.0, ge=0, description="diameter from which `segment_files` reports an object, µm"
+        50.0,
+        ge=0,
+        description="thickness from which `segment_files` reports an object, µm: the diameter of "
+        "the largest circle inside its outline, so that no fibre or streak of light counts",
     )
 
 
@@ -56,6 +59,25 @@ def segment_still(
     return finder.find(View(pixels, grey, inverse, 1.0))
 
 
+def of_size(found: Sequence[Detection], pitch_um: float, smallest_um: float) -> list[Detection]:
+    """Those in whose outline a circle of that diameter fits; fibres and specks are left out."""
+    return [
+        d
+        for d in found
+        if d.diameter_um >= smallest_um and thickness_px(d) * pitch_um >= smallest_um
+    ]
+
+
+def thickness_px(detection: Detection) -> float:
+    """Diameter of the largest circle inside the outline, in pixels."""
+    x, y, width, height = detection.bbox
+    mask = np.zeros((height + 2, width + 2), np.uint8)
+    outline = (detection.contour - (x - 1, y - 1))[:, None, :].astype(np.int32)
+    cv2.drawContours(mask, [outline], -1, 255, -1)
+    # Distances are to the nearest pixel outside, half a pixel beyond the edge.
+    return 2.0 * float(cv2.distanceTransform(mask, cv2.DIST_L2, 5).max()) - 1.0
+
+
 def segment_files(
     paths: Sequence[Path],
     pitch_um: float,
@@ -82,7 +104,7 @@ def segment_files(
     for path in paths:
         pixels = read_grey(path)
         found = segment_still(pixels, pitch_um=pitch_um, settings=settings)
-        found = [d for d in found if d.diameter_um >= settings.smallest_um]
+        found = of_size(found, pitch_um, settings.smallest_um)
         images.append({"file": str(path), "detections": [_as_json(d) for d in found]})
         if overlay_dir is not None:
             _write_overlay(overlay_dir / f"{path.stem}_overlay.png", pixels, found)
