@@ -6,11 +6,13 @@ delay that is never negative. So ``received - elapsed`` has a lower envelope, on
 with the fastest transfer lie: envelope minus the calibrated minimum transfer time maps the
 camera's clock to the host's.
 
-The envelope is the minimum over a short window (2 s), detrended by a drift fitted over a long one
-(30 s) as the median of the pairwise slopes of block minima (Theil 1950; Sen 1968). Estimating a
-clock from minimum delays is the clock filter of NTP (RFC 5905, section 10); its error bound here
-is the gap that ``n`` frames leave above the true minimum with 99.9 % confidence when the delay is
-spread evenly, plus what an unfitted drift can add over the window.
+The envelope at a frame is bounded by every earlier one: its delay, carried along the fitted drift,
+plus what the drift's own uncertainty adds since. The tightest of these bounds over the last half
+minute is taken, so that seconds in which every frame was held up by a busy host don't move the
+estimate. The drift is the median of the pairwise slopes of half-second minima (Theil 1950; Sen
+1968). Estimating a clock from minimum delays is the clock filter of NTP (RFC 5905, section 10); the
+error bound here is the gap that ``n`` frames leave above the true minimum with 99.9 % confidence
+when the delay is spread evenly, plus what the drift can add.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 
 _BLOCK_NS = 500_000_000
-_OFFSET_BLOCKS = 4
-_RATE_BLOCKS = 60
-_RATE_SPAN_NS = 5_000_000_000
+_BLOCKS = 60
+_NEAR_NS = 1_000_000_000
+_DRIFT_SPAN_NS = 5_000_000_000
 _MISSED_SHARE = 1e-3
 _EARLY_MARGIN_NS = 1_000_000
 _EARLY_IN_A_ROW = 5
@@ -71,11 +73,9 @@ class ExposureClock:
 
     def __init__(self, transfer: TransferModel) -> None:
         self._transfer = transfer
-        self._blocks: deque[_Block] = deque(maxlen=_RATE_BLOCKS)
-        self._drift = 0.0
-        self._drift_bound = transfer.max_drift_ppm * 1e-6
-        self._last_elapsed_ns = -1
-        self._early = 0
+        self._blocks: deque[_Block] = deque(maxlen=_BLOCKS)
+        self._best = _Block(0, 0, 0, 1)
+        self.reset()
 
     def reset(self) -> None:
         """Forget everything: the camera was armed again and its clock may have a new zero."""
@@ -84,6 +84,7 @@ class ExposureClock:
         self._drift_bound = self._transfer.max_drift_ppm * 1e-6
         self._last_elapsed_ns = -1
         self._early = 0
+        self._clean = 0
 
     @property
     def drift_ppm(self) -> float:
@@ -119,32 +120,42 @@ class ExposureClock:
         if not self._blocks:
             return False
         allowed_ns = self._transfer.spread_ns + _EARLY_MARGIN_NS
-        return offset_ns < self._envelope(elapsed_ns)[0] - allowed_ns
+        return offset_ns < self._bound(self._best, elapsed_ns) - allowed_ns
 
     def _add(self, elapsed_ns: int, offset_ns: int) -> None:
         if not self._blocks or elapsed_ns - self._blocks[-1].start_ns >= _BLOCK_NS:
             self._fit_drift()
             self._blocks.append(_Block(elapsed_ns, elapsed_ns, offset_ns, 1))
+            self._choose(elapsed_ns)
             return
         block = self._blocks[-1]
         block.n += 1
         if offset_ns < block.offset_ns:
             block.elapsed_ns, block.offset_ns = elapsed_ns, offset_ns
+            if self._bound(block, elapsed_ns) <= self._bound(self._best, elapsed_ns):
+                self._best = block
 
     def _fit_drift(self) -> None:
-        if not self._blocks or self._span_ns() < _RATE_SPAN_NS:
+        if not self._blocks or self._span_ns() < _DRIFT_SPAN_NS:
             return
         at = np.array([block.elapsed_ns for block in self._blocks], dtype=np.float64)
         offset = np.array(
             [block.offset_ns - self._blocks[0].offset_ns for block in self._blocks],
             dtype=np.float64,
         )
+        limit = self._transfer.max_drift_ppm * 1e-6
+        # Blocks in which every frame was held up say nothing about the drift.
+        lowest = (offset[:, None] + limit * np.abs(at[:, None] - at)).min(axis=0)
+        gaps = np.array([self._gap_ns(block.n) for block in self._blocks])
+        clean = offset <= lowest + gaps
+        at, offset = at[clean], offset[clean]
         first, second = np.triu_indices(len(at), k=1)
         apart = at[second] - at[first]
         # Neighbouring blocks say more about the jitter than about the drift.
         far = apart > 0.3 * self._span_ns()
+        if not far.any():
+            return
         slopes = (offset[second] - offset[first])[far] / apart[far]
-        limit = self._transfer.max_drift_ppm * 1e-6
         self._drift = float(np.clip(np.median(slopes), -limit, limit))
         frames = float(np.median([block.n for block in self._blocks]))
         self._drift_bound = min(limit, 2 * self._gap_ns(frames) / self._span_ns())
@@ -155,24 +166,30 @@ class ExposureClock:
     def _gap_ns(self, n: float) -> float:
         return float(self._transfer.spread_ns * (1.0 - _MISSED_SHARE ** (1.0 / n)))
 
-    def _envelope(self, elapsed_ns: int) -> tuple[float, int, int]:
-        """Lower envelope of ``received - elapsed`` at ``elapsed_ns``, frames in it, its age."""
-        recent = list(self._blocks)[-_OFFSET_BLOCKS:]
-        base_ns = recent[0].offset_ns
-        lowest, age_ns = min(
-            (
-                block.offset_ns - base_ns + self._drift * (elapsed_ns - block.elapsed_ns),
-                elapsed_ns - block.elapsed_ns,
-            )
-            for block in recent
+    def _bound(self, block: _Block, elapsed_ns: int) -> float:
+        """Upper bound that a block sets on the envelope of ``received - elapsed``."""
+        age_ns = elapsed_ns - block.elapsed_ns
+        return block.offset_ns + (self._drift + self._drift_bound) * age_ns
+
+    def _choose(self, elapsed_ns: int) -> None:
+        """Take the block with the tightest bound; count the frames near it that agree with it.
+
+        All bounds rise alike with time, so the choice holds until a block or the drift changes.
+        """
+        self._best = min(self._blocks, key=lambda block: self._bound(block, elapsed_ns))
+        lowest_ns = self._bound(self._best, elapsed_ns)
+        self._clean = sum(
+            block.n
+            for block in self._blocks
+            if abs(block.start_ns - self._best.start_ns) <= _NEAR_NS
+            and self._bound(block, elapsed_ns) - lowest_ns <= self._gap_ns(block.n)
         )
-        return base_ns + lowest, sum(block.n for block in recent), age_ns
 
     def _estimate(self, elapsed_ns: int) -> Exposure:
-        model = self._transfer
-        envelope_ns, n, age_ns = self._envelope(elapsed_ns)
-        gap_ns = self._gap_ns(n)
+        model, best = self._transfer, self._best
+        gap_ns = self._gap_ns(max(self._clean, self._best.n))
+        age_ns = elapsed_ns - best.elapsed_ns
         error_ns = gap_ns / 2 + self._drift_bound * age_ns + model.minimum_error_ns + model.tick_ns
         # The minimum that was seen lies between the true one and one gap above it.
-        exposed_ns = elapsed_ns + envelope_ns - gap_ns / 2 - model.minimum_ns
-        return Exposure(round(exposed_ns), round(error_ns))
+        offset_ns = best.offset_ns + round(self._drift * age_ns - gap_ns / 2)
+        return Exposure(elapsed_ns + offset_ns - model.minimum_ns, round(error_ns))

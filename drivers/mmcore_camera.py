@@ -34,6 +34,8 @@ _CFG_FOLDER = "ConfigFolder"
 # A wait in the core's queue longer than this is taken for a wall clock that was set.
 _QUEUE_AT_MOST_NS = 10_000_000_000
 _REARMS_WITHOUT_FRAME = 3
+_CLOCK_READS = 3
+_READ_AT_MOST_NS = 50_000
 
 
 class MMCoreCameraSettings(BaseModel):
@@ -320,7 +322,7 @@ class MMCoreCamera:
             )
         self._rearmed_since_frame = 0
         self._heard_ns = now_ns
-        received_ns = self._received_ns(metadata, now_ns)
+        received_ns = self._received_ns(metadata)
         try:
             elapsed_ns = round(float(metadata[s.elapsed_tag]) * 1e6)
             image_number = int(metadata[_IMAGE_NUMBER])
@@ -334,22 +336,30 @@ class MMCoreCamera:
         exposure = self._exposures.observe(elapsed_ns, received_ns)
         return Frame(pixels, number, exposure.exposed_ns, exposure.error_ns, received_ns)
 
-    def _received_ns(self, metadata: Metadata, now_ns: int) -> int:
+    def _received_ns(self, metadata: Metadata) -> int:
         """Host time at which the core had the frame; at the latest now.
 
         The core dates frames by the wall clock, to the microsecond. The time that the frame has
-        waited is subtracted from now, so only a step of the wall clock meanwhile could mislead.
+        waited since is subtracted from now, so only a step of the wall clock meanwhile could
+        mislead.
         """
+        now_ns = self._clock.now_ns()
         if not self._wall_is_fine or not metadata.HasTag(_RECEIVED):
             return now_ns
         try:
-            # The tag is local time without a zone, so its difference must be taken to the same.
             stamped = datetime.fromisoformat(metadata[_RECEIVED])
-            waited = datetime.now() - stamped  # noqa: DTZ005
-        except (ValueError, TypeError):
+        except ValueError:
             return now_ns
-        waited_ns = round(waited.total_seconds() * 1e9)
-        return now_ns - waited_ns if 0 <= waited_ns <= _QUEUE_AT_MOST_NS else now_ns
+        for _ in range(_CLOCK_READS):
+            before_ns = self._clock.now_ns()
+            # The tag is local time without a zone, so its difference must be taken to the same.
+            waited = datetime.now() - stamped  # noqa: DTZ005
+            now_ns = self._clock.now_ns()
+            # A thread that lost the processor between the readings would date the frame early.
+            if now_ns - before_ns < _READ_AT_MOST_NS:
+                waited_ns = round(waited.total_seconds() * 1e9)
+                return now_ns - waited_ns if 0 <= waited_ns <= _QUEUE_AT_MOST_NS else now_ns
+        return now_ns
 
     def _loaded(self) -> UniMMCore:
         if self._core is None:

@@ -59,7 +59,7 @@ class Scene:
 
     Args:
         settings: all that the scene is.
-        origin_ns: host time of scene time zero.
+        origin_ns: host time of scene time zero; `begin` can still move it.
         executor: makes bodies ahead of time; None makes them at once, on the calling thread.
         appearance: looks; None takes the source that the settings name.
     """
@@ -67,19 +67,17 @@ class Scene:
     def __init__(
         self,
         settings: SceneSettings,
-        origin_ns: int,
+        origin_ns: int = 0,
         executor: Executor | None = None,
         appearance: Appearance | None = None,
     ) -> None:
         self._settings = settings
-        self._origin_ns = origin_ns
         self._executor = executor
         self._looks = appearance or appearance_of(settings)
         camera = settings.camera
         self._sensor = Sensor(
             camera.width_px, camera.height_px, camera.bit_depth, settings.optics, settings.seed
         )
-        self._travel = LiquidTravel(settings.flow, origin_ns)
         self._feed = arrivals(settings.feed, settings.seed, self._looks.draw_spheroid)
         self._next: Arrival | None = next(self._feed, None)
         self._flock = Flock(settings.flow)
@@ -89,14 +87,14 @@ class Scene:
         self._groups = 0
         self._truth = TruthWriter(settings.truth_log)
         self._view_um = camera.width_px * settings.optics.pitch_um
-        self._last_ns = origin_ns
-        self._last_liquid_um = self._travel.at_um(origin_ns)
+        self.begin(origin_ns)
         self._prepare(0.0)
 
-    @property
-    def settings(self) -> SceneSettings:
-        """What it was made with."""
-        return self._settings
+    def begin(self, origin_ns: int) -> None:
+        """Set the host time of scene time zero; only before the first frame."""
+        self._origin_ns = self._last_ns = origin_ns
+        self._travel = LiquidTravel(self._settings.flow, origin_ns)
+        self._last_liquid_um = self._travel.at_um(origin_ns)
 
     @property
     def travellers(self) -> list[Traveller]:

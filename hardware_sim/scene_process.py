@@ -149,16 +149,15 @@ class _Renderer:
         self._parent = multiprocessing.parent_process()
 
     def run(self) -> None:
-        # A scene is made and thrown away, so that the first frame finds everything warm.
-        warm = self._settings.model_copy(update={"truth_log": None})
-        scene = Scene(warm, 0)
-        scene.advance(0, (), 0)
+        # Another scene is rendered first, so that the first frame finds everything warm.
+        Scene(self._settings.model_copy(update={"truth_log": None})).advance(0, (), 0)
+        scene = Scene(self._settings, 0, self._executor)
         self._ring.spec.ready.release()
         if not self._await_arming():
             return
         origin_ns = time.perf_counter_ns() + _FIRST_FRAME_NS
         self._ring.control[ORIGIN_NS] = origin_ns
-        scene = Scene(self._settings, origin_ns, self._executor)
+        scene.begin(origin_ns)
         try:
             self._render(scene, Transfers(self._settings.camera, origin_ns, self._settings.seed))
         finally:
