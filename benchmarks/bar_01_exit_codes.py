@@ -30,6 +30,8 @@ from benchmarks._bar import Row, finish, wilson
 DURATION_S = 6.0
 LONGEST_S = 90.0
 POLL_S = 0.05
+# The installed command of this very environment.
+COMMAND = str(Path(sys.executable).with_name("sorter"))
 Action = Callable[["Run"], None]
 
 
@@ -141,7 +143,7 @@ def _one(kind: Kind, seed: int) -> list[str]:
             arguments += ["--seed", str(seed)]
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
             process = subprocess.Popen(
-                [sys.executable, "-m", "sorter.cli", *arguments],
+                [COMMAND, *arguments],
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
