@@ -28,6 +28,7 @@ _RESOLUTION_UM = 1.5
 _BLUR_PER_DEPTH_UM = 4.0
 _HALO = 0.35
 _OPACITY = 0.75
+_FEW = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +96,32 @@ class _Canvas:
     y_px: float
     pitch_um: float
 
-    def spot(self, points_um: Floats) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Flat pixel index of view points (n, 3), and which of them lie on the patch."""
-        height, width = self.log_light.shape
-        x = np.rint(points_um[:, 0] / self.pitch_um + self.x_px).astype(np.intp)
-        y = np.rint(points_um[:, 1] / self.pitch_um + self.y_px).astype(np.intp)
-        on = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        return y * width + x, on
+    def pixel_of(self, points_um: Floats) -> NDArray[np.int32]:
+        """(n,) flat pixel index of view points (n, 3), which the bounding radius keeps on it."""
+        scale = np.float32(1.0 / self.pitch_um)
+        x = (points_um[:, 0] * scale + np.float32(self.x_px + 0.5)).astype(np.int32)
+        y = (points_um[:, 1] * scale + np.float32(self.y_px + 0.5)).astype(np.int32)
+        return np.asarray(y * self.log_light.shape[1] + x, dtype=np.int32)
 
-    def splat(self, points_um: Floats, weights: Floats) -> Floats:
+    def splat(self, index: NDArray[np.int32], weights: Floats) -> Floats:
         """(h, w) sum of the weights that fall on each pixel."""
-        index, on = self.spot(points_um)
-        flat = np.bincount(index[on], weights[on], self.log_light.size)
+        flat = np.bincount(index, weights, self.log_light.size)
         return flat.astype(np.float32).reshape(self.log_light.shape)
+
+    def stamp(self, kernel: Floats, x: int, y: int, weight: float, hide: Floats | None) -> None:
+        """Add an odd square kernel around a pixel, after hiding what lies there."""
+        half = kernel.shape[0] // 2
+        height, width = self.log_light.shape
+        left, top = max(0, half - x), max(0, half - y)
+        right, bottom = min(2 * half + 1, width - x + half), min(2 * half + 1, height - y + half)
+        if left >= right or top >= bottom:
+            return
+        target = self.log_light[
+            y - half + top : y - half + bottom, x - half + left : x - half + right
+        ]
+        if hide is not None:
+            target *= 1.0 - hide[top:bottom, left:right]
+        target += kernel[top:bottom, left:right] * np.float32(weight)
 
 
 class CloudBody:
@@ -164,10 +178,17 @@ class CloudBody:
 def _through_lens(log_light: Floats, sigma_px: float) -> Floats:
     """Blur by ``sigma_px`` and add the bright fringe that edges have in brightfield."""
     light = cv2.exp(np.clip(log_light, -3.0, 0.6, out=log_light))
-    light = cv2.GaussianBlur(light, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE)
+    light = _blur(np.asarray(light, dtype=np.float32), sigma_px)
     wide = cv2.boxFilter(light, -1, (7, 7), borderType=cv2.BORDER_REPLICATE)
     sharp = cv2.addWeighted(light, 1.0 + _HALO, wide, -_HALO, 0.0)
     return np.asarray(np.clip(sharp, 0.02, 1.9, out=sharp), dtype=np.float32)
+
+
+def _blur(image: Floats, sigma_px: float) -> Floats:
+    """Gaussian blur, cut off at three standard deviations."""
+    side = 2 * max(1, round(3.0 * sigma_px)) + 1
+    blurred = cv2.GaussianBlur(image, (side, side), sigma_px, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, dtype=np.float32)
 
 
 def _outline(lump: Lump, turn: Floats) -> tuple[Floats, Floats, Floats]:
@@ -202,22 +223,17 @@ def _draw_lump(canvas: _Canvas, lump: Lump, turn: Floats) -> None:
     height, width = canvas.log_light.shape
     x0, x1 = max(0, int(cx - reach)), min(width, int(cx + reach) + 2)
     y0, y1 = max(0, int(cy - reach)), min(height, int(cy + reach) + 2)
-    dx = np.broadcast_to(
+    dx, dy = np.meshgrid(
         (np.arange(x0, x1, dtype=np.float32) - np.float32(cx)) * np.float32(pitch),
-        (y1 - y0, x1 - x0),
+        (np.arange(y0, y1, dtype=np.float32) - np.float32(cy)) * np.float32(pitch),
     )
-    dy = np.broadcast_to(
-        ((np.arange(y0, y1, dtype=np.float32) - np.float32(cy)) * np.float32(pitch))[:, None],
-        dx.shape,
-    )
-    dx, dy = np.ascontiguousarray(dx), np.ascontiguousarray(dy)
     distance, angle = cv2.cartToPolar(dx, dy)
     index = (angle * np.float32(_ANGLES / (2 * np.pi))).astype(np.int32)
     np.minimum(index, _ANGLES - 1, out=index)
-    edge, softness = radius[index], soft[index]
+    edge, softness = np.take(radius, index), np.take(soft, index)
     share = np.square(distance / edge)
     chord = np.clip(1.0 - share, 2e-3, 1.0)
-    bend = np.square(np.float32(lump.rim) * rim[index]) * share / chord
+    bend = np.take(np.square(np.float32(lump.rim) * rim), index) * share / chord
     keep = lump.rim_floor + (1.0 - lump.rim_floor) / (1.0 + bend * bend)
     keep += softness * (1.0 - keep) * np.float32(0.85)
     thickness = 2.0 * edge * np.sqrt(chord)
@@ -302,24 +318,12 @@ def _draw_balls(canvas: _Canvas, balls: Balls, turn: Floats, main_um: float) -> 
     order = np.argsort(view[:, 2])
     view = view[order]
     weights = balls.contrast[order] * _visible(view, main_um)
-    xs = np.rint(view[:, 0] / canvas.pitch_um + canvas.x_px).astype(int).tolist()
-    ys = np.rint(view[:, 1] / canvas.pitch_um + canvas.y_px).astype(int).tolist()
+    ys, xs = (row.tolist() for row in np.divmod(canvas.pixel_of(view), canvas.log_light.shape[1]))
     radii = (np.rint(balls.radii_um[order] / canvas.pitch_um * 4) / 4).tolist()
-    height, width = canvas.log_light.shape
     for x, y, radius, contrast in zip(xs, ys, radii, weights.tolist(), strict=True):
-        stamp = _ball_kernel(max(radius, 0.75), balls.look)
-        half = stamp.shape[0] // 2
-        left, top = max(0, half - x), max(0, half - y)
-        right, bottom = min(2 * half + 1, width - x + half), min(2 * half + 1, height - y + half)
-        if left >= right or top >= bottom:
-            continue
-        target = canvas.log_light[
-            y - half + top : y - half + bottom, x - half + left : x - half + right
-        ]
-        if balls.opacity > 0.0:
-            cover = _ball_cover(max(radius, 0.75))[top:bottom, left:right]
-            target *= 1.0 - np.float32(balls.opacity) * cover
-        target += stamp[top:bottom, left:right] * np.float32(contrast)
+        size = max(radius, 0.75)
+        hide = np.float32(balls.opacity) * _ball_cover(size) if balls.opacity > 0.0 else None
+        canvas.stamp(_ball_kernel(size, balls.look), x, y, contrast, hide)
 
 
 def _draw_grain(
@@ -329,25 +333,35 @@ def _draw_grain(
     view = cloud.points_um @ turn.T
     focus = np.exp(-np.square(view[:, 2] / np.float32(depth_of_field_um)))
     sigma_px = max(0.7, cloud.size_um / canvas.pitch_um)
-    sharp = canvas.splat(view, cloud.weights * focus)
-    blurred = canvas.splat(view, cloud.weights * (1.0 - focus))
-    texture = cv2.GaussianBlur(sharp, (0, 0), sigma_px)
-    texture = texture + 1.2 * cv2.GaussianBlur(blurred, (0, 0), 1.6 * sigma_px)
+    index = canvas.pixel_of(view)
+    weights = cloud.weights * focus
+    sharp = canvas.splat(index, weights)
+    blurred = canvas.splat(index, cloud.weights - weights)
+    texture = _blur(sharp, sigma_px)
+    coarse = _blur(blurred, 1.6 * sigma_px)
     # Independent unit weights, n a pixel, blurred by sigma, have a variance n / (4 π sigma²).
     extent = float(np.sqrt(np.mean(np.square(view[:, :2]))) * 2 / canvas.pitch_um)
     density = len(view) / max(1.0, np.pi * extent**2)
-    scale = np.float32(strength * sigma_px * np.sqrt(4 * np.pi / max(density, 1e-3)))
-    canvas.log_light += np.asarray(texture * scale, dtype=np.float32)
+    scale = float(strength * sigma_px * np.sqrt(4 * np.pi / max(density, 1e-3)))
+    cv2.scaleAdd(texture, scale, canvas.log_light, dst=canvas.log_light)
+    cv2.scaleAdd(coarse, 1.2 * scale, canvas.log_light, dst=canvas.log_light)
 
 
 def _draw_points(
     canvas: _Canvas, cloud: Cloud, turn: Floats, look: Literal["clear", "dark"], main_um: float
 ) -> None:
-    """Add many equal small spheres at once, by convolution."""
+    """Add many equal small spheres: few of them one by one, many at once by convolution."""
     view = cloud.points_um @ turn.T
-    hits = canvas.splat(view, cloud.weights * _visible(view, main_um))
-    radius_px = max(0.75, round(cloud.size_um / canvas.pitch_um * 4) / 4)
-    drawn = cv2.filter2D(hits, -1, _ball_kernel(radius_px, look), borderType=cv2.BORDER_CONSTANT)
+    weights = cloud.weights * _visible(view, main_um)
+    index = canvas.pixel_of(view)
+    kernel = _ball_kernel(max(0.75, round(cloud.size_um / canvas.pitch_um * 4) / 4), look)
+    if len(index) < _FEW:
+        rows, columns = np.divmod(index, canvas.log_light.shape[1])
+        for x, y, weight in zip(columns.tolist(), rows.tolist(), weights.tolist(), strict=True):
+            canvas.stamp(kernel, x, y, weight, None)
+        return
+    hits = canvas.splat(index, weights)
+    drawn = cv2.filter2D(hits, -1, kernel, borderType=cv2.BORDER_CONSTANT)
     # Cells that overlap share a path: the light lost saturates instead of adding up.
     np.maximum(drawn, -1.4, out=drawn)
     canvas.log_light += drawn

@@ -30,6 +30,8 @@ from hardware_sim.anatomy import (
 
 CELL_RADIUS_UM = 7.0
 _GRAIN_POINTS = 2200
+_FARTHEST = 0.45
+"""How far shed cells stay with a body, in radii: farther ones are left behind in the flow."""
 
 
 def strength(severity: float) -> float:
@@ -141,7 +143,8 @@ def loose_rim(draft: Draft, a: float) -> None:
     area = 2 * np.pi * (1 - np.cos(half_angle)) * draft.radius**2
     count = int(0.55 * a * area / (np.pi * CELL_RADIUS_UM**2))
     unit = in_cap(rng, count, axis, half_angle)
-    off = draft.on_surface(unit) + rng.exponential(0.02 + 0.14 * a, count) * draft.radius - 4.0
+    away = np.minimum(rng.exponential(0.02 + 0.14 * a, count), _FARTHEST)
+    off = draft.on_surface(unit) + away * draft.radius - 4.0
     draft.cells.append(unit * off[:, None].astype(np.float32))
 
 
@@ -170,11 +173,11 @@ def fragmented(draft: Draft, a: float) -> None:
     draft.surface[..., 0] *= 1.0 - 0.35 * a * bite
     for direction in unit:
         size = draft.radius * rng.uniform(0.12, 0.2 + 0.22 * a)
-        away = float(draft.on_surface(direction[None])[0]) + size * (0.35 + 0.75 * a)
+        apart = float(draft.on_surface(direction[None])[0]) + size * (0.35 + 0.75 * a)
         surface = lumpy_surface(rng, size, bumps=8, height=0.10, width_rad=(0.3, 0.7), stretch=0.18)
         draft.pieces.append(
             Lump(
-                centre_um=np.asarray(direction * away, np.float32),
+                centre_um=np.asarray(direction * apart, np.float32),
                 surface=surface,
                 mean_radius_um=size,
                 absorption_per_um=draft.absorption * 1.5,
@@ -183,7 +186,8 @@ def fragmented(draft: Draft, a: float) -> None:
             )
         )
     shed = in_cap(rng, int(50 * a), axis, np.deg2rad(70))
-    off = draft.on_surface(shed) + rng.exponential(0.25 * draft.radius, len(shed))
+    away = np.minimum(rng.exponential(0.25, len(shed)), _FARTHEST)
+    off = draft.on_surface(shed) + away * draft.radius
     draft.cells.append(shed * off[:, None].astype(np.float32))
 
 
@@ -243,7 +247,8 @@ def disintegrating(draft: Draft, a: float) -> None:
     draft.surface[..., 0] = rough[..., 0]
     count = int(1.1 * a * 4 * draft.radius**2 / CELL_RADIUS_UM**2)
     unit = directions(rng, count)
-    off = draft.on_surface(unit) * (0.9 + rng.exponential(0.05 + 0.16 * a, count))
+    away = np.minimum(rng.exponential(0.05 + 0.16 * a, count), _FARTHEST)
+    off = draft.on_surface(unit) * (0.9 + away)
     draft.cells.append(unit * off[:, None].astype(np.float32))
     draft.grain *= 1.0 + 0.9 * a
     draft.grain_size *= 1.0 + 0.5 * a
