@@ -16,7 +16,7 @@ from models.bundle import Bundle
 from models.infer import Classifier
 from sorter.bench_frames import BenchFrames, bench_frames
 from sorter.crop import CropSettings
-from sorter.decide import DecideSettings, Decider, OutletSettings
+from sorter.decide import Decider, DecideSettings, OutletSettings
 from sorter.pipeline import Pipeline, PixelVision
 from sorter.segment import Segmenter, SegmentSettings
 from sorter.track import Tracker, TrackSettings

@@ -133,6 +133,7 @@ class Controller:
         if self.state is RunState.RUNNING:
             self._drain_ns = now_ns
             self._waits_in_view = True  # until a frame tells
+            self._journal.drained()
             self._to(RunState.DRAINING, now_ns, why)
 
     def is_drained(self) -> bool:
@@ -146,7 +147,6 @@ class Controller:
         self._dispenser.rest(now_ns)
         self._to(RunState.STOPPED, now_ns, "stopped")
         self._publish(now_ns)
-        self._journal_step()
 
     def fault(self, now_ns: int, why: str) -> None:
         """Rule everything to rest and note the fault; the caller sends the gate to rest first."""

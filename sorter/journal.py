@@ -53,6 +53,7 @@ class Step(msgspec.Struct, array_like=True):
         probabilities: what the network said of the judged ones, float32 (n, classes) as bytes.
         classes: number of classes.
         calls: (method, arguments, answer) of the dispenser's driver, in order.
+        drain: the run was asked to drain just before this step.
     """
 
     now_ns: int
@@ -61,10 +62,11 @@ class Step(msgspec.Struct, array_like=True):
     probabilities: bytes = b""
     classes: int = 0
     calls: list[tuple[str, list[Any], Any]] = msgspec.field(default_factory=list)
+    drain: bool = False
 
     def is_idle(self) -> bool:
         """Nothing came from outside and nothing was asked: a replay can leave the step out."""
-        return self.frame is None and all(c[0] == "step" and not c[2] for c in self.calls)
+        return self.frame is None and not self.calls and not self.drain
 
 
 class Journal:
@@ -73,10 +75,16 @@ class Journal:
     def __init__(self) -> None:
         self._encoder = msgspec.msgpack.Encoder()
         self.step = Step(0)
+        self._drain = False
 
     def begin(self, now_ns: int) -> None:
         """A new step."""
-        self.step = Step(now_ns)
+        self.step = Step(now_ns, drain=self._drain)
+        self._drain = False
+
+    def drained(self) -> None:
+        """The run was asked to drain; the next step begins with that."""
+        self._drain = True
 
     def took(self, frame: Frame) -> None:
         """The step took a frame."""

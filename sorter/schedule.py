@@ -158,9 +158,8 @@ class Scheduler:
         """Send what is due. Call at least every few ms."""
         rulings: list[Ruling] = []
         for body in self._due(now_ns):
-            ruling = self._rule(body, now_ns)
-            if ruling is not None:
-                rulings.append(ruling)
+            if body.outlet != self._outlets.rest:  # one ruled before it may have undone it
+                rulings += self._rule(body, now_ns)
         self._prune(now_ns)
         return rulings
 
@@ -196,8 +195,8 @@ class Scheduler:
         ]
         return sorted(due, key=lambda b: b.arrival.liquid_ns)
 
-    def _rule(self, body: Body, now_ns: int) -> Ruling | None:
-        """Send the body's command, or rule it to rest; None while it can wait."""
+    def _rule(self, body: Body, now_ns: int) -> list[Ruling]:
+        """Send the body's command, or rule it to rest; nothing while it can wait."""
         assert body.outlet is not None
         assert body.decision is not None
         bound_ns = self._dispenser.clock_bound_us(now_ns) * 1000
@@ -206,15 +205,15 @@ class Scheduler:
         )
         move_ns = opening.open_ns - int(self._junction.valve_on_ms * 1e6)
         if move_ns - self._settings.lead_ms * 1e6 > now_ns:
-            return None
+            return []
         soonest_ns = now_ns + int(self._settings.min_lead_ms * 1e6)
         if move_ns < soonest_ns:
             if not self._stands_until(body.outlet, soonest_ns):
-                return self._to_rest(body.id, Reason.LATE, now_ns)[0]
+                return self._to_rest(body.id, Reason.LATE, now_ns)
             move_ns = soonest_ns
         if self._meets_another(body, opening, now_ns):
-            return self._to_rest(body.id, Reason.CONFLICT, now_ns)[0]
-        return self._send(body, opening, move_ns, now_ns)
+            return self._to_rest(body.id, Reason.CONFLICT, now_ns)
+        return [self._send(body, opening, move_ns, now_ns)]
 
     def _send(self, body: Body, opening: Opening, move_ns: int, now_ns: int) -> Ruling:
         assert body.decision is not None

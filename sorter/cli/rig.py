@@ -1,0 +1,166 @@
+"""`sorter demo`, `run`, `init`, `sim dispenser`: everything that sorts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from sorter.cli.app import INTERRUPTED, JsonFlag, console_err, console_out, put_json, told
+from sorter.errors import UsageError
+
+RigFile = Annotated[Path, typer.Argument(metavar="RIG.toml", help="the rig's settings file")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommands."""
+    app.command("demo")(demo)
+    app.command("run")(run)
+    app.command("init")(init)
+
+
+@told
+def demo(
+    seed: Annotated[int, typer.Option(min=0, help="everything random")] = 0,
+    rate_hz: Annotated[float, typer.Option(min=0.0, max=20.0, help="spheroids per second")] = 1.0,
+    unhealthy: Annotated[float, typer.Option(min=0.0, max=1.0, help="share of unhealthy")] = 0.1,
+    duration_s: Annotated[float, typer.Option(min=1.0, help="length of the run")] = 60.0,
+    source: Annotated[
+        Literal["simulated", "real"],
+        typer.Option(help="drawn spheroids, or cut-outs of real images (no truth about health)"),
+    ] = "simulated",
+    bundle: Annotated[str, typer.Option(help="folder of the model bundle")] = "default",
+    out: Annotated[Path | None, typer.Option(help="folder for everything that it writes")] = None,
+    shadow: Annotated[bool, typer.Option("--shadow", help="decide, but leave the gate")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sort a simulated rig in real time: needs no hardware.
+
+    Example: sorter demo --rate-hz 2 --unhealthy 0.05 --out my-demo
+    """
+    from hardware_sim.demo_rig import DemoSettings, demo_truth, start_demo_rig
+
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = out or Path(f"demo-run-{stamp}")
+    choice = DemoSettings(
+        seed=seed,
+        rate_hz=rate_hz,
+        unhealthy=unhealthy,
+        duration_s=duration_s,
+        source=source,
+        bundle=bundle,
+        shadow=shadow,
+    )
+    with start_demo_rig(folder, choice) as ready:
+        record, reason = _sort(ready.rig_file, console_err() if as_json else console_out())
+    from sorter.record_reader import open_record
+
+    with open_record(record) as reader:
+        truth, rendered = demo_truth(ready.folder, reader)
+    _tell(record, ready.folder / "report.html", truth, rendered, as_json=as_json)
+    _exit_for(reason)
+
+
+@told
+def run(
+    rig_file: RigFile,
+    shadow: Annotated[bool, typer.Option("--shadow", help="decide, but leave the gate")] = False,
+    duration_s: Annotated[float | None, typer.Option(min=1.0, help="end after so long")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sort on a rig until Ctrl-C, or for a given time.
+
+    Example: sorter run rig.toml --shadow
+    """
+    changes: dict[str, Any] = {}
+    if shadow:
+        changes["shadow"] = True
+    if duration_s is not None:
+        changes["duration_s"] = duration_s
+    record, reason = _sort(rig_file, console_err() if as_json else console_out(), **changes)
+    _tell(record, record.with_suffix(".html"), None, None, as_json=as_json)
+    _exit_for(reason)
+
+
+@told
+def init(
+    rig_file: RigFile = Path("rig.toml"),
+    camera_cfg: Annotated[
+        Path, typer.Option(help="Micro-Manager configuration file of the camera")
+    ] = Path("camera.cfg"),
+    port: Annotated[str, typer.Option(help="the dispenser's port, e.g. COM3")] = "COM3",
+) -> None:
+    """Write a commented settings file for a rig.
+
+    Example: sorter init rig.toml --camera-cfg MMConfig.cfg --port COM7
+    """
+    from drivers.mmcore_camera import MMCoreCameraSettings
+    from drivers.serial_link import SerialLinkSettings
+    from sorter.files import write_atomic
+    from sorter.settings import RigSettings
+    from sorter.settings_dump import dump_commented_toml
+
+    if rig_file.exists():
+        raise UsageError("the file exists", on=rig_file, do="Name another one, or move it away")
+    rig = RigSettings(
+        camera=MMCoreCameraSettings(config_file=camera_cfg), port=SerialLinkSettings(port=port)
+    )
+    write_atomic(rig_file, dump_commented_toml(RigSettings, rig))
+    console_out().print(f"wrote {rig_file}; next: sorter run {rig_file} --shadow")
+
+
+def _sort(rig_file: Path, console: Console, **changes: Any) -> tuple[Path, str]:
+    """Run the controller with a live display; returns the record and how the run ended."""
+    from sorter.launch import ControllerProcess
+    from sorter.live import watch
+    from sorter.settings import load_rig
+    from sorter.settings_dump import dump_commented_toml
+
+    rig = load_rig(rig_file)
+    rig = rig.model_copy(update={"run": rig.run.model_copy(update=changes)})
+    toml = dump_commented_toml(type(rig), rig)
+    console.print("starting camera, dispenser, model and record …")
+    controller = ControllerProcess.start(rig, toml)
+    record: Path | None = None
+    while True:
+        try:
+            if record is None:
+                record = controller.wait_ready()
+            watch(record, controller.wait, console=console, duration_s=rig.run.duration_s)
+            return record, controller.result()
+        except KeyboardInterrupt:
+            console.print("stopping: draining what is under way, then the gate goes to rest …")
+            controller.stop("Ctrl-C")
+
+
+def _tell(
+    record: Path,
+    page: Path,
+    truth: dict[str, Any] | None,
+    rendered: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """The sort report: on the terminal or as JSON, and as a page."""
+    from sorter.record_reader import open_record
+    from sorter.report import write_report
+    from sorter.report_text import sort_report_text
+    from sorter.summary import summarize, with_truth
+
+    with open_record(record) as reader:
+        summary = summarize(reader)
+    write_report(record, page, truth)
+    if as_json:
+        put_json(with_truth(summary, truth, rendered) | {"record": str(record), "page": str(page)})
+        return
+    console = console_out()
+    console.print(sort_report_text(summary, truth))
+    console.print(f"record: {record}\npage:   {page}")
+
+
+def _exit_for(reason: str) -> None:
+    if reason == "interrupted":
+        raise typer.Exit(INTERRUPTED)

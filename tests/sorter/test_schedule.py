@@ -1,0 +1,180 @@
+"""The schedule against a liquid and a gate that are moved exactly as commanded."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sorter.decide import Reason
+from sorter.liquid import Liquid, LiquidSettings, Opening, merge
+from sorter.opening_plan import JunctionSettings, plan_opening
+from sorter.schedule import Ruling, Scheduler
+from sorter.track import Arrival
+from tests.sorter.loop_parts import (
+    MS,
+    NotedDispenser,
+    arrival,
+    healthy,
+    scheduler,
+    unhealthy,
+)
+
+JUNCTION = JunctionSettings()
+ON_NS, OFF_NS = int(JUNCTION.valve_on_ms * MS), int(JUNCTION.valve_off_ms * MS)
+
+
+def turn(plan: Scheduler, from_ms: int, to_ms: int) -> list[Ruling]:
+    """Plan every 5 ms."""
+    rulings: list[Ruling] = []
+    for now_ms in range(from_ms, to_ms, 5):
+        rulings += plan.plan(now_ms * MS)
+    return rulings
+
+
+def gate(dispenser: NotedDispenser) -> tuple[Opening, ...]:
+    """What the gate does when it obeys: effective times."""
+    kept = [c for c in dispenser.sent if c.id not in dispenser.cancelled]
+    return merge(
+        [Opening(c.outlet, c.open_us * 1000 + ON_NS, c.close_us * 1000 + OFF_NS) for c in kept]
+    )
+
+
+def outlet_of(body: Arrival, openings: tuple[Opening, ...], offset_ns: float = 0.0) -> str:
+    """Where a body ends that really arrives `offset_ns` away from its prediction."""
+    at_ns = Liquid(LiquidSettings()).first_passage_ns(body.liquid_ns + offset_ns, openings)
+    inside = [o.outlet for o in openings if o.open_ns <= at_ns <= o.close_ns]
+    return inside[0] if inside else "waste"
+
+
+@pytest.mark.parametrize("offset", [-1.0, -0.5, 0.0, 0.5, 1.0])
+def test_a_healthy_body_alone_is_collected(offset: float) -> None:
+    dispenser = NotedDispenser(bound_us=1000)
+    plan = scheduler(dispenser)
+    body = arrival(1_000, 25)
+    plan.decided(1, body, healthy(), 500 * MS)
+    rulings = turn(plan, 500, 1_200)
+    assert [r.command for r in rulings] == dispenser.sent
+    assert outlet_of(body, gate(dispenser), offset * body.error_ns) == "collect"
+
+
+def test_an_unhealthy_one_alone_gets_no_command() -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000), unhealthy(), 500 * MS)
+    assert turn(plan, 500, 1_200) == []
+    assert dispenser.sent == []
+
+
+def test_a_neighbour_bound_elsewhere_is_a_conflict() -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    plan.decided(2, arrival(1_030), unhealthy(), 500 * MS)
+    (ruling,) = turn(plan, 500, 1_200)
+    assert ruling.decision.reason is Reason.CONFLICT
+    assert dispenser.sent == []
+
+
+def test_a_neighbour_that_nobody_has_decided_yet_is_a_conflict() -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    plan.observe(2, arrival(1_020))
+    (ruling,) = turn(plan, 500, 1_200)
+    assert ruling.decision.reason is Reason.CONFLICT
+
+
+def test_time_in_which_bodies_went_unseen_is_a_conflict() -> None:
+    plan = scheduler(NotedDispenser())
+    plan.blind(800 * MS, 1_400 * MS)
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    (ruling,) = turn(plan, 500, 1_200)
+    assert ruling.decision.reason is Reason.CONFLICT
+
+
+def test_neighbours_for_the_same_outlet_share_one_opening() -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    bodies = [arrival(1_000), arrival(1_060), arrival(1_110)]
+    for i, body in enumerate(bodies, 1):
+        plan.decided(i, body, healthy(), 500 * MS)
+    turn(plan, 500, 1_500)
+    openings = gate(dispenser)
+    assert len(dispenser.sent) == 3
+    assert len(openings) == 1
+    assert all(outlet_of(body, openings) == "collect" for body in bodies)
+
+
+def test_policy_single_refuses_company() -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser, policy="single")
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    plan.decided(2, arrival(1_030), healthy(), 500 * MS)
+    rulings = turn(plan, 500, 1_200)
+    assert {r.decision.reason for r in rulings} == {Reason.CONFLICT}
+
+
+def test_a_late_decision_is_never_sent() -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000), healthy(), 960 * MS)
+    (ruling,) = plan.plan(960 * MS)
+    assert ruling.decision.reason is Reason.LATE
+    assert dispenser.sent == []
+
+
+def test_what_comes_to_light_later_withdraws_the_command() -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    turn(plan, 500, 880)
+    assert len(dispenser.sent) == 1
+    rulings = plan.decided(2, arrival(1_000), unhealthy(), 880 * MS)
+    assert dispenser.cancelled == [dispenser.sent[0].id]
+    assert [r.decision.reason for r in rulings] == [Reason.CONFLICT]
+
+
+def test_a_refused_command_sends_its_object_to_rest() -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    turn(plan, 500, 880)
+    (ruling,) = plan.refused(dispenser.sent[0].id, 890 * MS)
+    assert ruling.decision.outlet == "waste"
+    assert plan.openings == ()
+
+
+def test_the_clock_bound_widens_the_opening() -> None:
+    liquid = Liquid(LiquidSettings())
+    sure = plan_opening(arrival(1_000), "collect", (), liquid, JUNCTION, 0)
+    unsure = plan_opening(arrival(1_000), "collect", (), liquid, JUNCTION, 5 * MS)
+    assert unsure.open_ns < sure.open_ns
+    assert unsure.close_ns > sure.close_ns
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    bodies=st.lists(
+        st.tuples(st.integers(700, 2_500), st.booleans(), st.floats(-1, 1)),
+        min_size=1,
+        max_size=7,
+    ),
+    rng=st.randoms(use_true_random=False),
+)
+def test_whatever_comes_nothing_unhealthy_is_collected_and_nothing_is_forgotten(
+    bodies: list[tuple[int, bool, float]], rng: object
+) -> None:
+    dispenser = NotedDispenser(bound_us=500)
+    plan = scheduler(dispenser)
+    arrivals = [arrival(at, 15) for at, _, _ in bodies]
+    for i, ((_, good, _), body) in enumerate(zip(bodies, arrivals, strict=True)):
+        plan.decided(i, body, healthy() if good else unhealthy(), 400 * MS)
+    rulings = turn(plan, 400, 3_200)
+    openings = gate(dispenser)
+    rested = {r.object_id for r in rulings if r.command is None}
+    commanded = {r.object_id for r in rulings if r.command is not None} - rested
+    for i, ((_, good, offset), body) in enumerate(zip(bodies, arrivals, strict=True)):
+        went = outlet_of(body, openings, offset * body.error_ns)
+        assert good == (i in rested or i in commanded)
+        assert went == ("collect" if i in commanded else "waste")
