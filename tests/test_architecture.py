@@ -35,6 +35,7 @@ MAY_PRINT = {"drivers/firmware/board.py"}
 
 # What runs while objects flow; loaded in a process of its own below.
 SORTING_PATH = (
+    "sorter.cli",
     "sorter.pipeline",
     "sorter.build",
     "sorter.runner",
@@ -99,6 +100,36 @@ def test_no_mocks(path: Path) -> None:
         if isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{one.name}" for one in node.names]
         assert not [one for one in names if "mock" in one.split(".")]
+
+
+# What `pip install spheroid-sorter` brings, by the names under which it is imported.
+INSTALLED = {
+    *("cv2", "jinja2", "markupsafe", "msgspec", "numpy", "onnxruntime", "pydantic"),
+    *("pydantic_core", "pydantic_settings", "pymmcore_plus", "rich", "serial", "tomli_w", "typer"),
+}
+EXTRA_TRAIN = {"onnx", "onnxscript", "safetensors", "scipy", "sklearn", "torch"}
+ON_THE_BOARD = {"machine", "micropython", "rp2", "utime"}
+
+
+def _third_party(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {one.name.split(".")[0] for one in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names - sys.stdlib_module_names - set(PACKAGES)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_imports_what_is_installed(path: Path) -> None:
+    may = set(INSTALLED)
+    if _name(path).startswith("models/"):
+        may |= EXTRA_TRAIN
+    if _name(path).startswith("drivers/firmware/"):
+        may |= ON_THE_BOARD
+    used = _third_party(_tree(path))
+    assert not used - may, "not among the run-time dependencies"
 
 
 def _undocumented(path: Path) -> Iterator[str]:
