@@ -19,6 +19,8 @@ from sorter.errors import InputError
 from sorter.record_rows import CommandRow, EventRow, ObjectRow, RunMeta, Sighting
 from sorter.record_writer import APPLICATION_ID, SCHEMA_VERSION
 
+_BUSY_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class MetaRecord:
@@ -154,11 +156,15 @@ def open_record(path: Path) -> RecordReader:
 
 def _connect(path: Path) -> sqlite3.Connection:
     address = path.absolute().as_uri()
+    connection = sqlite3.connect(
+        f"{address}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_S
+    )
     try:
-        connection = sqlite3.connect(f"{address}?mode=ro", uri=True, isolation_level=None)
         connection.execute("SELECT count(*) FROM sqlite_master")
-    except sqlite3.OperationalError:
-        if Path(f"{path}-wal").exists():
+    except sqlite3.OperationalError as error:
+        connection.close()
+        barred = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if not barred or Path(f"{path}-wal").exists():
             raise
         # A finished record on read-only storage: there, SQLite can't share memory, nor need it.
         connection = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)

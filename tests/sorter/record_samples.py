@@ -123,12 +123,12 @@ def hand(recorder: Recorder, row: CommandRow | CommandUpdate | ObjectUpdate) -> 
 
 
 def write_run(path: Path, n_objects: int = 16, settings: RecordSettings | None = None) -> Path:
-    """A finished record of ``n_objects`` objects; frame 3 is lost, every tenth frame is slow."""
+    """A finished record of ``n_objects`` objects; frame 3 is lost, every fifth frame is slow."""
     recorder = Recorder.start(path, META, settings)
     recorder.event(EventRow(ORIGIN_NS, "info", "started", "the run starts"))
     for number in range(20 * n_objects + 40):
         if number != 3:
-            slow_ns = 2_000_000 if number % 10 == 0 else 0
+            slow_ns = 2_000_000 if number % 5 == 0 else 0
             recorder.frame(frame_row(number, number % 2, 1_000_000 + slow_ns))
     recorder.event(EventRow(ORIGIN_NS + 15_000_000, "warning", "frames_lost", "1 frame lost"))
     for object_id in range(1, n_objects + 1):
