@@ -6,7 +6,7 @@ The same seed, gate switches and exposure times give the same pixels to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from typing import Protocol
 
@@ -17,10 +17,12 @@ from hardware_sim.feed import Arrival, arrivals
 from hardware_sim.flow import LiquidTravel
 from hardware_sim.gate_log import GateEdge
 from hardware_sim.optics import Sensor
+from hardware_sim.real_source import RealSource
 from hardware_sim.scene_settings import SceneSettings
 from hardware_sim.spheroids import Body, BodySpec, Patch, draw_spheroid, make_body
 from hardware_sim.travellers import Floats, Flock, Traveller, entries
 from hardware_sim.truth_log import BodyTruth, TruthWriter
+from sorter.errors import SettingsError
 
 # Bodies are made so long before they come into view, so that no frame waits for one.
 _AHEAD_S = 3.0
@@ -89,6 +91,11 @@ class Scene:
         self._view_um = camera.width_px * settings.optics.pitch_um
         self.begin(origin_ns)
         self._prepare(0.0)
+
+    @property
+    def settings(self) -> SceneSettings:
+        """What it was made with."""
+        return self._settings
 
     def begin(self, origin_ns: int) -> None:
         """Set the host time of scene time zero; only before the first frame."""
@@ -238,14 +245,29 @@ class Scene:
         )
 
 
+class Played:
+    """Cut-outs of real images, through `hardware_sim.real_source`; nothing is known of health."""
+
+    def __init__(self, settings: SceneSettings) -> None:
+        if settings.real_images is None:
+            raise SettingsError(
+                "the scene has no folder of real images",
+                on="real_images",
+                do="Set real_images in the scene file to the folder that holds them.",
+            )
+        depth_um = settings.optics.depth_of_field_um
+        self._source = RealSource(settings.real_images, depth_of_field_um=depth_um)
+        self._drawn = Drawn(settings)
+
+    def draw_spheroid(self, rng: np.random.Generator, unhealthy: float) -> BodySpec:
+        """See `Appearance`; the share of unhealthy ones has no meaning here."""
+        return self._source.draw_spheroid(rng)
+
+    def make_body(self, spec: BodySpec) -> Body:
+        """See `Appearance`; debris, bubbles and fibres are drawn."""
+        return (self._source if spec.phenotype == "real" else self._drawn).make_body(spec)
+
+
 def appearance_of(settings: SceneSettings) -> Appearance:
-    """The looks that the settings name; each source is imported when it is used."""
-    sources: dict[str, Callable[[SceneSettings], Appearance]] = {
-        "simulated": Drawn,
-        "real": _real,
-    }
-    return sources[settings.source](settings)
-
-
-def _real(settings: SceneSettings) -> Appearance:
-    raise NotImplementedError(settings.source)
+    """The looks that the settings name; raises `SettingsError` or `InputError`."""
+    return Drawn(settings) if settings.source == "simulated" else Played(settings)

@@ -86,6 +86,9 @@ class SceneSettings(BaseModel):
     source: Literal["simulated", "real"] = Field(
         "simulated", description="drawn spheroids, or cut-outs of real images"
     )
+    real_images: Path | None = Field(
+        None, description="folder with the real images; needed for the source real"
+    )
     focus_height_um: float | None = Field(
         None, ge=0, description="height of the focal plane, µm; none: median radius of the preset"
     )
@@ -133,7 +136,7 @@ def load_scene(path: Path) -> SceneSettings:
     return scene.model_copy(
         update={
             name: folder / value
-            for name in ("gate_log", "truth_log")
+            for name in ("gate_log", "truth_log", "real_images")
             if (value := getattr(scene, name)) is not None
         }
     )
