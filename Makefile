@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: help demo test check lint format pytest install dev bars clean
+.PHONY: help demo test check lint format pytest docs install dev bars clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -33,6 +33,9 @@ pytest: $(DEV_STAMP)  ## the tests alone
 format: $(DEV_STAMP)  ## let ruff fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(DEV_STAMP)  ## write docs/settings.md from the settings models
+	$(BIN)/python -m tests.test_docs
 
 install: $(RUN_STAMP)  ## what is needed to sort
 
