@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks._bar import Row, finish, wilson
 from benchmarks._looks import PITCH_UM, REAL, Looks, measure
-from hardware_sim.crops import RIG_PITCH_UM, random_rotation, run_optics
+from hardware_sim.crops import RIG_PITCH_UM, height_um, random_rotation, run_optics
 from hardware_sim.optics import Sensor
 from hardware_sim.phenotypes import DEFECTS, HARMLESS
 from hardware_sim.real_source import Light, droplets, outline
@@ -42,7 +42,7 @@ def simulated(spec: BodySpec, rng: np.random.Generator, sensor: Sensor, focus_um
     patch = make_body(spec, depth_of_field_um=depth_um).transmission(
         random_rotation(rng),
         pitch_um=RIG_PITCH_UM,
-        defocus_um=spec.diameter_um / 2 + rng.exponential(6.0) - 110.0 - focus_um,
+        defocus_um=height_um(rng, spec, "150-400") - 110.0 - focus_um,
         centre_px=(side / 2, side / 2),
     )
     frame = sensor.expose([patch], time_s=0.0).astype(np.float32)

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware_sim.bodies import Body, Patch
+from hardware_sim.flow import FlowSettings, height_at_view_um
 from hardware_sim.optics import OpticsSettings, Sensor
 from hardware_sim.spheroids import (
+    SIZE_PRESETS,
     BodySpec,
     SizePreset,
     draw_bubble,
@@ -34,7 +36,9 @@ RIG_PITCH_UM = 1.73
 _FRAME_PX = 420
 _FRAMES_PER_OBJECT = 24
 _TRIES = 40
+_NEAR_PX = 12.0
 _WARM_UP_FRAMES = 8
+_CHANNEL_HEIGHT_UM: dict[SizePreset, float] = {"50-150": 400.0, "150-400": 800.0, "300-600": 1200.0}
 _OTHERS = ("bubble", "debris", "fibre", "double")
 _OTHER_SHARES = (0.35, 0.25, 0.1, 0.3)
 
@@ -72,7 +76,7 @@ class RunPlan:
 
 
 def run_optics(seed: int, run: int) -> tuple[OpticsSettings, float]:
-    """Optics of a run, and by how many µm its focus was set too high."""
+    """Optics of a run, and by how many µm its focal plane is set too high."""
     rng = np.random.default_rng([seed, 13, run])
     settings = OpticsSettings(
         brightness=float(rng.uniform(0.5, 0.72)),
@@ -97,6 +101,7 @@ def crops_of_run(
         RunFault: an object can't be found by the sorter in `_TRIES` attempts.
     """
     optics, focus_um = run_optics(seed, plan.run)
+    focus_um += SIZE_PRESETS[size][1] / 2
     rig = _Rig(optics, focus_um, seed=seed * 1009 + plan.run, crop_settings=crop_settings)
     for i, (label, views) in enumerate(zip(plan.labels, plan.views, strict=True)):
         rng = np.random.default_rng([seed, 17, plan.first_object + i])
@@ -138,7 +143,7 @@ class _Rig:
             specs = _draw(rng, label, other, size)
             depth_um = self._optics.depth_of_field_um
             bodies = [make_body(spec, depth_of_field_um=depth_um) for spec in specs]
-            found = self._look(rng, bodies, views)
+            found = self._look(rng, bodies, views, size)
             if found is None:
                 continue
             for view, (pixels, detection) in enumerate(found):
@@ -152,12 +157,12 @@ class _Rig:
         )
 
     def _look(
-        self, rng: np.random.Generator, bodies: list[Body], views: int
+        self, rng: np.random.Generator, bodies: list[Body], views: int, size: SizePreset
     ) -> list[tuple[NDArray[np.uint8], Detection]] | None:
         """Crops of the bodies (the first one, or a touching pair) in several attitudes."""
         attitudes = [random_rotation(rng) for _ in bodies]
         step = float(np.deg2rad(rng.uniform(15.0, 23.0))) * _FRAMES_PER_OBJECT / views
-        lift = float(rng.exponential(6.0))
+        heights = [height_um(rng, body.spec, size) for body in bodies]
         apart = _offsets(rng, bodies)
         specks = _specks(rng, self._optics.depth_of_field_um)
         found = []
@@ -168,32 +173,32 @@ class _Rig:
                 body.transmission(
                     roll @ attitude,
                     pitch_um=RIG_PITCH_UM,
-                    defocus_um=self._defocus(body, lift),
+                    defocus_um=height - self._focus_um,
                     centre_px=(float(centre[0] + dx), float(centre[1] + dy)),
                 )
-                for body, attitude, (dx, dy) in zip(bodies, attitudes, apart, strict=True)
+                for body, attitude, height, (dx, dy) in zip(
+                    bodies, attitudes, heights, apart, strict=True
+                )
             ]
             frame = self._expose(patches + specks)
-            one = self._cut(frame, (float(centre[0]), float(centre[1])), pair=len(bodies) > 1)
+            one = self._cut(
+                frame, [(float(centre[0] + dx), float(centre[1] + dy)) for dx, dy in apart]
+            )
             if one is None:
                 return None
             found.append(one)
         return found
 
-    def _defocus(self, body: Body, lift_um: float) -> float:
-        """Bodies run along the floor; the focus is set to the middle of a median one."""
-        return body.spec.diameter_um / 2 + lift_um - 110.0 - self._focus_um
-
     def _cut(
-        self, frame: NDArray[np.uint8], centre: tuple[float, float], *, pair: bool
+        self, frame: NDArray[np.uint8], centres: list[tuple[float, float]]
     ) -> tuple[NDArray[np.uint8], Detection] | None:
-        """The crop of the detection that holds the body, or None where there is no such one."""
+        """The crop of the one detection that holds the body, or both of a pair; else None."""
         best: Detection | None = None
         for detection in self._segmenter.detect(frame):
             contour = detection.contour.astype(np.float32).reshape(-1, 1, 2)
-            if cv2.pointPolygonTest(contour, centre, True) < -12.0:
+            if any(cv2.pointPolygonTest(contour, one, True) < -_NEAR_PX for one in centres):
                 continue
-            if detection.touches_border or (pair and detection.split):
+            if detection.touches_border or (len(centres) > 1 and detection.split):
                 continue
             if best is None or detection.area_um2 > best.area_um2:
                 best = detection
@@ -207,6 +212,22 @@ class _Rig:
             settings=self._crop_settings,
         )
         return pixels, best
+
+
+def height_um(rng: np.random.Generator, spec: BodySpec, size: SizePreset) -> float:
+    """Height of a body's centre above the floor of the preset's channel when it is seen.
+
+    What is heavy has settled on the way to the view, bubbles run along the ceiling, and fibres
+    float anywhere.
+    """
+    flow = FlowSettings(channel_height_um=_CHANNEL_HEIGHT_UM[size])
+    radius = spec.diameter_um / 2
+    if spec.kind == "bubble":
+        return flow.channel_height_um - radius
+    if spec.kind == "fibre":
+        return float(rng.uniform(0.1, 0.9)) * flow.channel_height_um
+    entry_um = float(rng.uniform(radius, flow.channel_height_um - radius))
+    return height_at_view_um(spec.diameter_um, entry_um, flow)
 
 
 def random_rotation(rng: np.random.Generator) -> NDArray[np.float32]:
@@ -261,11 +282,12 @@ def _specks(rng: np.random.Generator, depth_of_field_um: float) -> list[Patch]:
     for _ in range(int(rng.poisson(0.25))):
         body = make_body(draw_debris(rng), depth_of_field_um=depth_of_field_um)
         x, y = rng.uniform(0.0, _FRAME_PX, 2)
+        height = height_um(rng, body.spec, "150-400")
         patches.append(
             body.transmission(
                 random_rotation(rng),
                 pitch_um=RIG_PITCH_UM,
-                defocus_um=float(rng.uniform(-100.0, 100.0)),
+                defocus_um=height - SIZE_PRESETS["150-400"][1] / 2,
                 centre_px=(float(x), float(y)),
             )
         )
