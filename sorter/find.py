@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from drivers.ports import Pixels
 from sorter.background import BACKGROUND_LEVEL
 from sorter.detection import Detection
-from sorter.outline import Contour, at_border, describe, pixel_area
-from sorter.refine import darkness_mask, mean_inside, outlines, shrink, without_threads
+from sorter.masks import contours_of, filled, shrink, without_threads
+from sorter.outline import Contour, Outline, describe, measure, pixel_area
 from sorter.touching import TouchingSettings, is_round, separate
 
 _SQUARE = np.ones((3, 3), np.uint8)
 _MARGIN_CELLS = 2
+_BRIGHTEST = 2**16 - 1
 
 
 class FindSettings(BaseModel):
@@ -89,19 +90,34 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One frame, and its background, at both resolutions.
+    """One frame, and its background at the reduced resolution.
 
     Attributes:
         pixels: (height, width) uint8 or uint16.
         grey: reduced image divided by its background, uint8, `BACKGROUND_LEVEL` is background.
-        inverse: ``BACKGROUND_LEVEL / background`` at the reduced resolution, float32.
-        gain: brightness of this frame relative to the background.
+        level: grey of the background, float32, reduced resolution.
+        gain: brightness of this frame relative to ``level``.
     """
 
     pixels: Pixels
     grey: NDArray[Any]
-    inverse: NDArray[Any]
+    level: NDArray[Any]
     gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """The surroundings of one find at full resolution.
+
+    Attributes:
+        offset: (x, y) in the frame.
+        pixels: (h, w) of the frame.
+        background: mean grey of the background there.
+    """
+
+    offset: tuple[int, int]
+    pixels: NDArray[Any]
+    background: float
 
 
 class Finder:
@@ -112,10 +128,11 @@ class Finder:
         self.pitch_um = pitch_um
         self.grid = grid
         self._min_area = math.pi / 4.0 * (settings.min_diameter_um / pitch_um) ** 2
+        self._min_part = math.pi / 4.0 * (settings.touching.smallest_part_um / pitch_um) ** 2
         self._thread_px = round((settings.thread_um / pitch_um - 1.0) / 2.0)
         self._rim_cells = max(1, round(settings.rim_um / pitch_um / grid.reduction))
         self._mask = np.empty(grid.cells, np.uint8)
-        self._core = np.empty(grid.cells, np.uint8)
+        self._pale_core = np.empty(grid.cells, np.uint8)
         self.occupied = np.zeros(grid.cells, np.uint8)
         """(cells) uint8, 255 where the last frame held a body, with a margin."""
 
@@ -124,15 +141,17 @@ class Finder:
         coarse = self._coarse(view.grey)
         if not coarse:
             return []
+        darkest = np.float32(view.gain * (1.0 - self.settings.dark_contrast))
+        bright = (view.level * darkest).astype(view.pixels.dtype)
         found: list[Detection] = []
         seen: set[tuple[int, int]] = set()
         for contour in coarse:
             if pixel_area(contour) >= 2:
-                found.extend(self._refine(view, contour, seen))
+                found.extend(self._refine(view, bright, contour, seen))
         return found
 
     def _coarse(self, grey: NDArray[Any]) -> list[Contour]:
-        """Outlines in cells; leaves `occupied` and the cores behind."""
+        """Outlines in cells; leaves `occupied` and the cores of pale bodies behind."""
         mask, settings = self._mask, self.settings
         low = math.ceil(BACKGROUND_LEVEL * (1.0 - settings.dark_contrast))
         high = math.floor(BACKGROUND_LEVEL * (1.0 + settings.bright_contrast))
@@ -142,12 +161,14 @@ class Finder:
         if not cv2.hasNonZero(mask):
             return []
         cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SQUARE, mask)
-        found = outlines(mask, None, (0, 0))
+        found = contours_of(mask)
         if self._close_at_border(mask, found):
-            found = outlines(mask, None, (0, 0))
+            found = contours_of(mask)
         cv2.drawContours(mask, found, -1, 255, -1)
         cv2.dilate(mask, _SQUARE, self.occupied)
-        self._core = shrink(mask, self._rim_cells)
+        # Where the core is dark the full resolution will say so itself.
+        _, dark = cv2.threshold(grey, low - 1, 255, cv2.THRESH_BINARY_INV)
+        cv2.subtract(shrink(mask, self._rim_cells), dark, self._pale_core)
         return found
 
     def _close_at_border(self, mask: NDArray[Any], found: list[Contour]) -> bool:
@@ -173,49 +194,69 @@ class Finder:
                     changed = True
         return changed
 
-    def _refine(self, view: View, contour: Contour, seen: set[tuple[int, int]]) -> list[Detection]:
-        """The bodies of one coarse outline."""
+    def _refine(
+        self, view: View, bright: NDArray[Any], contour: Contour, seen: set[tuple[int, int]]
+    ) -> list[Detection]:
+        """The bodies of one coarse outline; ``seen`` keeps those that two regions share single."""
         step = self.grid.reduction
         rows, columns = self.grid.cells
         x, y, w, h = cv2.boundingRect(contour)
         x0, y0 = max(0, x - _MARGIN_CELLS), max(0, y - _MARGIN_CELLS)
         x1, y1 = min(columns, x + w + _MARGIN_CELLS), min(rows, y + h + _MARGIN_CELLS)
         offset = x0 * step, y0 * step
-        roi = view.pixels[offset[1] : y1 * step, offset[0] : x1 * step]
-        size = (x1 - x0) * step, (y1 - y0) * step
-        inverse: NDArray[Any] = view.inverse[y0:y1, x0:x1]
-        core: NDArray[Any] = self._core[y0:y1, x0:x1]
-        if step > 1:
-            inverse = cv2.resize(inverse, size)[: roi.shape[0], : roi.shape[1]]
-            core = cv2.resize(core, size, interpolation=cv2.INTER_NEAREST)
-            core = core[: roi.shape[0], : roi.shape[1]]
-        grey = cv2.multiply(roi, inverse, scale=1.0 / view.gain, dtype=cv2.CV_8U)
-        settings = self.settings
-        mask = darkness_mask(grey, settings.dark_contrast, settings.edge_share)
-        fine = self._own(outlines(mask, core, offset), offset, grey.shape)
+        pixels = view.pixels[offset[1] : y1 * step, offset[0] : x1 * step]
+        cells = slice(y0, y1), slice(x0, x1)
+        local = cv2.mean(view.level[cells])[0] * view.gain
+        region = _Region(offset, pixels, local)
+        mask = self._dark(region, bright[cells])
+        pale = self._pale_core[cells]
+        if cv2.hasNonZero(pale):
+            cv2.bitwise_or(mask, self._enlarge(pale, pixels.shape, cv2.INTER_NEAREST), mask)
         found: list[Detection] = []
-        for outline in fine:
-            key = (int(outline[0, 0, 0]), int(outline[0, 0, 1]))
+        for fine in self._own(contours_of(mask, offset), region):
+            key = (int(fine[0, 0, 0]), int(fine[0, 0, 1]))
             if key not in seen:
                 seen.add(key)
-                found.extend(self._bodies(outline, grey, offset))
+                found.extend(self._bodies(measure(fine), region))
         return found
 
-    def _own(
-        self, contours: list[Contour], offset: tuple[int, int], shape: tuple[int, ...]
-    ) -> list[Contour]:
+    def _enlarge(
+        self, cells: NDArray[Any], shape: tuple[int, ...], interpolation: int
+    ) -> NDArray[Any]:
+        """Cells at full resolution, cut to the frame."""
+        step = self.grid.reduction
+        if step == 1:
+            return cells
+        size = cells.shape[1] * step, cells.shape[0] * step
+        return cv2.resize(cells, size, interpolation=interpolation)[: shape[0], : shape[1]]
+
+    def _dark(self, region: _Region, bright: NDArray[Any]) -> NDArray[Any]:
+        """What is darker than the background by a share of the body's own contrast.
+
+        Halfway between background and body, blur by the optics moves the edge neither in nor out.
+        """
+        smooth = cv2.GaussianBlur(region.pixels, (3, 3), 0)
+        edge = self._enlarge(bright, region.pixels.shape, cv2.INTER_LINEAR)
+        below = cv2.subtract(edge, smooth)
+        count = cv2.countNonZero(below)
+        lowest = self.settings.dark_contrast * region.background
+        contrast = cv2.sumElems(below)[0] / max(1, count) + lowest
+        share = max(0.0, self.settings.edge_share * contrast - lowest)
+        return cv2.inRange(below, math.floor(share) + 1, _BRIGHTEST)
+
+    def _own(self, contours: list[Contour], region: _Region) -> list[Contour]:
         """Those large enough that lie in the region wholly; a neighbour only reaches into it."""
         large = [c for c in contours if pixel_area(c) >= self._min_area]
         if len(large) < 2:
             return large
-        whole = [c for c in large if not self._leaves(c, offset, shape)]
+        whole = [c for c in large if not self._leaves(c, region)]
         return whole or [max(large, key=pixel_area)]
 
-    def _leaves(self, contour: Contour, offset: tuple[int, int], shape: tuple[int, ...]) -> bool:
+    def _leaves(self, contour: Contour, region: _Region) -> bool:
         """Whether it reaches an edge of the region that is no edge of the frame."""
         x, y, w, h = cv2.boundingRect(contour)
-        left, top = offset
-        right, bottom = left + shape[1], top + shape[0]
+        left, top = region.offset
+        right, bottom = left + region.pixels.shape[1], top + region.pixels.shape[0]
         return (
             (x <= left and left > 0)
             or (y <= top and top > 0)
@@ -223,32 +264,42 @@ class Finder:
             or (y + h >= bottom and bottom < self.grid.shape[0])
         )
 
-    def _bodies(
-        self, outline: Contour, grey: NDArray[Any], offset: tuple[int, int]
-    ) -> list[Detection]:
+    def _bodies(self, outline: Outline, region: _Region) -> list[Detection]:
         """One outline -> one detection, or one for each of the bodies that touch in it."""
-        touching = self.settings.touching
-        shape, pitch = self.grid.shape, self.pitch_um
         parts, double = [outline], False
-        if not is_round(outline, touching):
-            if self._thread_px > 0:
-                size = grey.shape[0], grey.shape[1]
-                pieces = without_threads(outline, self._thread_px, offset, size)
-                smallest = math.pi / 4.0 * (touching.smallest_part_um / pitch) ** 2
-                parts = pieces[:1] + [p for p in pieces[1:] if pixel_area(p) >= smallest]
-            cuts = [
-                separate(part, pitch, touching, at_border=at_border(part, shape)) for part in parts
-            ]
-            parts = [part for cut, _ in cuts for part in cut]
-            double = any(flag for _, flag in cuts)
+        if not is_round(outline, self.settings.touching):
+            parts, double = self._parts(outline)
         return [
             describe(
                 part,
-                pitch_um=pitch,
-                grey_ratio=mean_inside(grey, part, offset),
-                shape=shape,
+                pitch_um=self.pitch_um,
+                grey_ratio=_mean_inside(part, region) / region.background,
+                shape=self.grid.shape,
                 split=len(parts) > 1,
                 double=double,
             )
             for part in parts
         ]
+
+    def _parts(self, outline: Outline) -> tuple[list[Outline], bool]:
+        """Take threads off, then cut at necks; and whether a double is left."""
+        shape, pieces = self.grid.shape, [outline]
+        if self._thread_px > 0:
+            opened = [
+                measure(piece) for piece in without_threads(outline.contour, self._thread_px, shape)
+            ]
+            pieces = opened[:1] + [p for p in opened[1:] if p.area >= self._min_part]
+        touching = self.settings.touching
+        cuts = [separate(piece, self.pitch_um, shape, touching) for piece in pieces]
+        return [part for cut, _ in cuts for part in cut], any(double for _, double in cuts)
+
+
+def _mean_inside(outline: Outline, region: _Region) -> float:
+    """Mean grey inside an outline."""
+    x, y, w, h = outline.box
+    left, top = x - region.offset[0], y - region.offset[1]
+    inside = region.pixels[top : top + h, left : left + w]
+    mask = filled(outline.contour, (x, y), (h, w))
+    if inside.dtype != np.uint8:
+        return float(cv2.mean(inside, mask)[0])
+    return float(cv2.sumElems(cv2.bitwise_and(inside, mask))[0]) / outline.area

@@ -1,8 +1,12 @@
-"""Contour -> area, centroid, circularity and solidity, without touching pixels again."""
+"""Contour -> area, centroid, circularity and solidity, without touching pixels again.
+
+A contour is a closed chain of pixel centres, every one a neighbour of the one before it.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,41 +15,86 @@ from numpy.typing import NDArray
 from sorter.detection import Detection
 
 Contour = NDArray[np.int32]
-"""(n, 1, 2) int32 as OpenCV hands it out: corners of a closed chain of pixel centres."""
+"""(n, 1, 2) int32 as OpenCV hands it out: a closed chain of neighbouring pixel centres."""
+
+_STRAIGHTENED = 0.948
 
 
-def chain_length(contour: Contour) -> tuple[float, float]:
-    """(number of pixels in the chain, length of the chain) of a closed contour of corners.
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A contour and what was measured on it; all lengths in pixels.
 
-    A run between two corners is horizontal, vertical or diagonal; n steps of which d diagonal
-    are n - d + d√2 long.
+    Attributes:
+        contour: (n, 1, 2) int32, a closed chain of pixels.
+        area: pixels of the filled mask, the chain's own included.
+        perimeter: length of the outline along the pixels' outer edges.
+        solidity: area / area of the convex hull, both through the pixel centres; 1 when convex.
+        elongation: long / short axis of the ellipse with the same second moments.
+        x, y: centroid.
+        box: (x, y, width, height).
     """
-    length = cv2.arcLength(contour, True)
-    corners = contour[:, 0, :]
-    steps = np.abs(corners - np.concatenate((corners[1:], corners[:1]))).max(axis=1)
-    return float(steps.sum()), float(length)
+
+    contour: Contour
+    area: float
+    perimeter: float
+    solidity: float
+    elongation: float
+    x: float
+    y: float
+    box: tuple[int, int, int, int]
+
+    @property
+    def diameter(self) -> float:
+        """Diameter of the circle of the same area."""
+        return math.sqrt(4.0 * self.area / math.pi)
+
+    def at_border(self, shape: tuple[int, int]) -> bool:
+        """Whether it reaches the edge of a frame of (height, width)."""
+        x, y, width, height = self.box
+        return x <= 0 or y <= 0 or x + width >= shape[1] or y + height >= shape[0]
 
 
 def pixel_area(contour: Contour) -> float:
-    """Number of pixels of the filled contour, its own pixels included (Pick's theorem)."""
-    count, _ = chain_length(contour)
-    return cv2.contourArea(contour) + count / 2.0 + 1.0
+    """Number of pixels of the filled contour, its own included (Pick's theorem)."""
+    return cv2.contourArea(contour) + len(contour) / 2.0 + 1.0
 
 
-def perimeter_px(count: float, length: float, corners: int) -> float:
-    """Length of the outline along the outer pixel edges, from a chain of pixel centres.
+def measure(contour: Contour) -> Outline:
+    """Measure a contour.
 
-    The weights for straight and diagonal steps and corners make the length of a digitised
-    straight line unbiased (Vossepoel and Smeulders, Computer Graphics and Image Processing 20,
-    1982). The chain runs through pixel centres, half a pixel inside the outline; half a pixel
-    outwards adds π to the perimeter of any convex outline.
+    A chain of horizontal, vertical and diagonal steps is longer than the line that it stands
+    for, by 5 % averaged over all directions; the factor is Kulpa's (Computer Graphics and Image
+    Processing 6, 1977). The chain runs through pixel centres; half a pixel outwards adds π to the
+    perimeter of any closed outline.
     """
-    diagonal = (length - count) / (math.sqrt(2.0) - 1.0)
-    return 0.980 * (count - diagonal) + 1.406 * diagonal - 0.091 * corners + math.pi
+    box = cv2.boundingRect(contour)
+    inner = cv2.contourArea(contour)
+    hull = cv2.contourArea(cv2.convexHull(contour))
+    x, y = box[0] + (box[2] - 1) / 2.0, box[1] + (box[3] - 1) / 2.0
+    elongation = float(max(box[2:]) / min(box[2:]))
+    if inner > 0:
+        moments = cv2.moments(contour)
+        x, y = moments["m10"] / inner, moments["m01"] / inner
+        elongation = _elongation(moments["mu20"], moments["mu02"], moments["mu11"])
+    return Outline(
+        contour=contour,
+        area=inner + len(contour) / 2.0 + 1.0,
+        perimeter=_STRAIGHTENED * cv2.arcLength(contour, True) + math.pi,
+        solidity=min(1.0, inner / hull) if hull > 0 else 1.0,
+        elongation=elongation,
+        x=x,
+        y=y,
+        box=(box[0], box[1], box[2], box[3]),
+    )
+
+
+def _elongation(mu20: float, mu02: float, mu11: float) -> float:
+    middle, half = (mu20 + mu02) / 2.0, math.hypot((mu20 - mu02) / 2.0, mu11)
+    return math.sqrt((middle + half) / max(middle - half, 1e-9))
 
 
 def describe(
-    contour: Contour,
+    outline: Outline,
     *,
     pitch_um: float,
     grey_ratio: float,
@@ -53,56 +102,28 @@ def describe(
     split: bool = False,
     double: bool = False,
 ) -> Detection:
-    """Measure a filled outline.
+    """The detection that an outline stands for.
 
     Args:
-        contour: corners of the outermost pixels, in frame pixels.
+        outline: in frame pixels.
         pitch_um: µm per pixel.
         grey_ratio: mean grey inside / background around.
         shape: (height, width) of the frame.
         split: whether it was cut from a body that touched another.
         double: whether it holds two or more bodies.
     """
-    count, length = chain_length(contour)
-    inner = cv2.contourArea(contour)
-    area = inner + count / 2.0 + 1.0
-    perimeter = perimeter_px(count, length, len(contour))
-    hull = cv2.contourArea(cv2.convexHull(contour))
-    x, y, width, height = cv2.boundingRect(contour)
-    cx, cy = _centroid(contour, inner, (x, y, width, height))
-    area_um2 = area * pitch_um * pitch_um
+    area_um2 = outline.area * pitch_um * pitch_um
     return Detection(
-        x_px=cx,
-        y_px=cy,
+        x_px=outline.x,
+        y_px=outline.y,
         area_um2=area_um2,
         diameter_um=math.sqrt(4.0 * area_um2 / math.pi),
-        circularity=min(1.0, 4.0 * math.pi * area / (perimeter * perimeter)),
-        solidity=min(1.0, inner / hull) if hull > 0 else 1.0,
+        circularity=min(1.0, 4.0 * math.pi * outline.area / outline.perimeter**2),
+        solidity=outline.solidity,
         grey_ratio=grey_ratio,
-        bbox=(x, y, width, height),
-        touches_border=_at_border((x, y, width, height), shape),
+        bbox=outline.box,
+        touches_border=outline.at_border(shape),
         split=split,
         double=double,
-        contour=contour[:, 0, :],
+        contour=outline.contour[:, 0, :],
     )
-
-
-def at_border(contour: Contour, shape: tuple[int, int]) -> bool:
-    """Whether an outline reaches the edge of a frame of (height, width)."""
-    x, y, width, height = cv2.boundingRect(contour)
-    return _at_border((x, y, width, height), shape)
-
-
-def _at_border(box: tuple[int, int, int, int], shape: tuple[int, int]) -> bool:
-    x, y, width, height = box
-    return x <= 0 or y <= 0 or x + width >= shape[1] or y + height >= shape[0]
-
-
-def _centroid(
-    contour: Contour, inner: float, box: tuple[int, int, int, int]
-) -> tuple[float, float]:
-    """Centroid of the polygon through the pixel centres; of the box where that has no area."""
-    if inner <= 0:
-        return box[0] + (box[2] - 1) / 2.0, box[1] + (box[3] - 1) / 2.0
-    moments = cv2.moments(contour)
-    return moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]

@@ -71,7 +71,7 @@ class Segmenter:
         if not background.ready:
             background.start(estimate_background(reduced, self.pitch_um * self._grid.reduction))
         background.normalise(reduced, self._grey)
-        view = View(pixels, self._grey, background.inverse, background.gain)
+        view = View(pixels, self._grey, background.level, background.gain)
         found = self._finder.find(view)
         background.update(reduced, self._finder.occupied)
         return found

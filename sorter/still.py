@@ -56,7 +56,7 @@ def segment_still(
     inverse = np.asarray(BACKGROUND_LEVEL / level, np.float32)
     grey = cv2.multiply(reduced, inverse, dtype=cv2.CV_8U)
     finder = Finder(settings.find, pitch_um=pitch_um, grid=grid)
-    return finder.find(View(pixels, grey, inverse, 1.0))
+    return finder.find(View(pixels, grey, level, 1.0))
 
 
 def of_size(found: Sequence[Detection], pitch_um: float, smallest_um: float) -> list[Detection]:

@@ -1,0 +1,81 @@
+"""Small operations on binary masks, (h, w) uint8, 255 where something is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sorter.outline import Contour
+
+Mask = NDArray[Any]
+
+_SQUARE = np.ones((3, 3), np.uint8)
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
+_OCTAGON = 0.41
+"""Share of squares among the squares and crosses that make up an octagon."""
+
+
+def contours_of(mask: Mask, offset: tuple[int, int] = (0, 0)) -> list[Contour]:
+    """Outer contours as full chains, in coordinates moved by ``offset`` (x, y)."""
+    found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=offset)
+    return list(found)  # type: ignore[arg-type]  # OpenCV's stubs don't say int32
+
+
+def shrink(mask: Mask, radius_px: int) -> Mask:
+    """Erode by an octagon, which is nearly a disc and much faster; the mask's edge is none."""
+    square = round(radius_px * _OCTAGON)
+    mask = cv2.erode(mask, _SQUARE, iterations=square) if square else mask
+    return cv2.erode(mask, _CROSS, iterations=radius_px - square)
+
+
+def grow(mask: Mask, radius_px: int) -> Mask:
+    """Dilate by an octagon."""
+    square = round(radius_px * _OCTAGON)
+    mask = cv2.dilate(mask, _SQUARE, iterations=square) if square else mask
+    return cv2.dilate(mask, _CROSS, iterations=radius_px - square)
+
+
+def filled(contour: Contour, offset: tuple[int, int], shape: tuple[int, int]) -> Mask:
+    """A mask of ``shape`` (h, w) at ``offset`` (x, y) with the contour filled."""
+    mask = np.zeros(shape, np.uint8)
+    cv2.drawContours(mask, [contour], -1, 255, -1, offset=(-offset[0], -offset[1]))
+    return mask
+
+
+def without_threads(contour: Contour, radius_px: int, frame: tuple[int, int]) -> list[Contour]:
+    """A contour without what is thinner than ``2 * radius_px + 1``: fibres, loose cells.
+
+    Args:
+        contour: (n, 1, 2) int32, frame pixels.
+        radius_px: half width of the thickest thread that is taken off.
+        frame: (height, width); its border is no edge of a body.
+
+    Returns:
+        What is left, largest first; the contour itself where nothing is.
+    """
+    x, y, width, height = cv2.boundingRect(contour)
+    pad = radius_px + 1
+    mask = np.zeros((height + 2 * pad, width + 2 * pad), np.uint8)
+    cv2.drawContours(mask, [contour], -1, 255, -1, offset=(pad - x, pad - y))
+    _continue_outside(mask, (x, y, width, height), pad, frame)
+    opened = grow(shrink(mask, radius_px), radius_px)[pad:-pad, pad:-pad]
+    parts = contours_of(opened, (x, y))
+    return sorted(parts, key=cv2.contourArea, reverse=True) if parts else [contour]
+
+
+def _continue_outside(
+    mask: Mask, box: tuple[int, int, int, int], pad: int, frame: tuple[int, int]
+) -> None:
+    """Repeat what touches the frame's border beyond it, or opening would round it off."""
+    x, y, width, height = box
+    if x <= 0:
+        mask[:, :pad] = mask[:, pad : pad + 1]
+    if x + width >= frame[1]:
+        mask[:, -pad:] = mask[:, -pad - 1 : -pad]
+    if y <= 0:
+        mask[:pad] = mask[pad]
+    if y + height >= frame[0]:
+        mask[-pad:] = mask[-pad - 1]
