@@ -10,7 +10,6 @@ blind interval as a gap in `Frame.number`.
 from __future__ import annotations
 
 import gc
-import math
 import time
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from pymmcore_plus import Metadata
 from pymmcore_plus.experimental.unicore import UniMMCore
 
 from drivers.exposure_clock import ExposureClock, TransferModel
+from drivers.frame_numbers import FrameNumbers
 from drivers.ports import CameraInfo, Clock, Frame, Pixels
 from sorter.errors import CameraError
 
@@ -102,7 +102,7 @@ class MMCoreCamera:
         self._settings = settings
         self._clock = clock
         self._exposures = ExposureClock(settings.transfer())
-        self._numbers = _FrameNumbers(settings.frame_rate_hz, settings.gaps_by_elapsed)
+        self._numbers = FrameNumbers(settings.frame_rate_hz, settings.gaps_by_elapsed)
         # A wall clock that ticks in milliseconds (Windows before Python 3.13) can't date frames.
         self._wall_is_fine = time.get_clock_info("time").resolution < 1e-4
         self._dtype: np.dtype[Any] = np.dtype(np.uint8 if settings.bit_depth == 8 else np.uint16)
@@ -373,39 +373,3 @@ class MMCoreCamera:
             on=self._settings.config_file,
             do="Open the file in Micro-Manager to test it, or run `sorter doctor`.",
         )
-
-
-class _FrameNumbers:
-    """One running number over everything that makes frames go missing."""
-
-    def __init__(self, frame_rate_hz: float, gaps_by_elapsed: bool) -> None:
-        self._period_ns = 1e9 / frame_rate_hz
-        self._gaps_by_elapsed = gaps_by_elapsed
-        self._number = -1
-        self._image_number = -1
-        self._elapsed_ns = 0
-        self._received_ns = 0
-        self._fresh = True
-
-    def armed(self) -> None:
-        """The core will count from zero again."""
-        self._fresh = True
-
-    def next(self, image_number: int, elapsed_ns: int, received_ns: int) -> int:
-        """Number of the frame with these tags."""
-        first_ever = self._number < 0
-        self._number += 1 if first_ever else self._step(image_number, elapsed_ns, received_ns)
-        self._image_number = image_number
-        self._elapsed_ns, self._received_ns = elapsed_ns, received_ns
-        self._fresh = False
-        return self._number
-
-    def _step(self, image_number: int, elapsed_ns: int, received_ns: int) -> int:
-        elapsed = (elapsed_ns - self._elapsed_ns) / self._period_ns
-        if not self._fresh:
-            counted = max(1, image_number - self._image_number)
-            return max(counted, round(elapsed)) if self._gaps_by_elapsed else counted
-        if self._gaps_by_elapsed and elapsed_ns > self._elapsed_ns:
-            return max(2, round(elapsed))
-        # The camera's clock has a new zero: the host's time bounds the blind interval.
-        return max(2, math.ceil((received_ns - self._received_ns) / self._period_ns) + 1)
