@@ -248,7 +248,10 @@ class Controller:
         self.counters.decided(decision)
         row = self._row(decided, decision, arrival, frame, self._clock.now_ns())
         self._record.object(row, telling_crops(decided))
-        self._apply(self._scheduler.decided(track.id, arrival, decision, now_ns), now_ns)
+        if decision.reason is Reason.SPECK:
+            self._scheduler.forget(track.id)  # it may go anywhere
+        else:
+            self._apply(self._scheduler.decided(track.id, arrival, decision, now_ns), now_ns)
 
     def _apply(self, rulings: Sequence[Ruling], now_ns: int) -> None:
         """Write down what became of objects: a command, or another outlet than decided."""

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     UNSURE = "unsure"
     CONFLICT = "conflict"
     LATE = "late"
+    SPECK = "speck"
     TOO_SMALL = "too_small"
     TOO_LARGE = "too_large"
     NOT_A_SPHEROID = "not_a_spheroid"
@@ -67,6 +68,11 @@ class DecideSettings(BaseModel):
         "single: purity, and never two bodies in one opening",
     )
     min_diameter_um: float = Field(100.0, gt=0, description="smallest spheroid collected, µm")
+    speck_um: float = Field(
+        25.0,
+        ge=0,
+        description="what looks smaller is a speck: recorded, but let into any outlet, µm",
+    )
     max_diameter_um: float = Field(450.0, gt=0, description="largest spheroid collected, µm")
     min_circularity: float = Field(
         0.30, ge=0, le=1, description="rounder than this, or it is not a spheroid (fibres)"
@@ -178,6 +184,8 @@ class Decider:
         if n == 0:
             return Reason.UNSEEN
         diameter_um = float(np.median(views.diameters_um))
+        if diameter_um < s.speck_um:
+            return Reason.SPECK
         if diameter_um < s.min_diameter_um:
             return Reason.TOO_SMALL
         if 2 * views.cut > n:

@@ -123,7 +123,8 @@ class PipelineResult:
     Attributes:
         n_objects: detections in the frame.
         n_judged: views that went to the network.
-        in_view: tracks that are followed and not decided yet, with their arrival if known.
+        in_view: tracks that are followed and not decided yet, with their arrival if known; specks
+            too small to matter are left out.
         decided: objects decided with this frame.
     """
 
@@ -174,7 +175,9 @@ class Pipeline:
         in_view = [
             (track, track.arrival(self._junction_um))
             for track in self._tracker.tracks
-            if not track.ended and len(track.sightings) >= self._min_sightings
+            if not track.ended
+            and len(track.sightings) >= self._min_sightings
+            and track.last.diameter_um >= self._decider.settings.speck_um
         ]
         return PipelineResult(len(detections), n_judged, in_view, self._decide(ended))
 

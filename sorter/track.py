@@ -32,7 +32,13 @@ class TrackSettings(BaseModel):
         80.0, gt=0, description="how far a body may move across the flow between views, µm"
     )
     max_missed: int = Field(
-        8, ge=1, description="frames without a detection after which a track in mid-view ends"
+        8, ge=1, description="frames without a detection after which a short track ends"
+    )
+    max_hidden: int = Field(
+        60,
+        ge=1,
+        description="the same for a track of four whole views or more: its body may be hidden "
+        "behind another one",
     )
     speed_tolerance: float = Field(
         0.035, ge=0, le=0.5, description="share by which the flow may speed up or slow down later"
@@ -104,7 +110,7 @@ class Track:
     def fit(self) -> tuple[float, float, float, float]:
         """(x at the mean time in µm, mean time in s, speed in µm/s, standard error of the speed).
 
-        The speed is infinite-error when fewer than two views are there.
+        The standard error is infinite with fewer than three views.
         """
         mean_t, mean_x = self._t / self.n, self._x / self.n
         spread = self._tt - self.n * mean_t * mean_t
@@ -130,17 +136,25 @@ class Track:
         return x + speed * ahead_s, self.settings.gate_um + min(slack, 4 * self.settings.gate_um)
 
     def arrival(self, junction_um: float) -> Arrival | None:
-        """When the body reaches `junction_um`; None when its speed is not known or not forward."""
-        if self.n < 3:
+        """When the body reaches `junction_um`; None before its second whole view.
+
+        The interval is that of all speeds within three standard errors that a body can have,
+        widened by what the flow itself may change on the way.
+        """
+        if self.n < 2:
             return None
+        s = self.settings
         x, t, speed, error = self.fit()
-        if not self.settings.min_speed_um_s <= speed <= self.settings.max_speed_um_s:
-            return None
-        travel_s = (junction_um - x) / speed
-        liquid_ns = self.origin_ns + (t + travel_s) * 1e9
-        ahead_s = travel_s - (self.last_liquid_ns - self.origin_ns) * 1e-9 + t
-        error_s = 3 * error / speed * travel_s + self.settings.speed_tolerance * ahead_s
-        return Arrival(liquid_ns, error_s * 1e9 + self.exposed_error_ns)
+        if self.n == 2:  # no residual to judge by
+            elapsed_s = (self.last_liquid_ns - self.origin_ns) * 1e-9
+            error = 4 * s.position_error_um / max(elapsed_s, 1e-3)
+        slow = min(max(speed - 3 * error, s.min_speed_um_s), s.max_speed_um_s)
+        fast = min(max(speed + 3 * error, s.min_speed_um_s), s.max_speed_um_s)
+        first_s, last_s = t + (junction_um - x) / fast, t + (junction_um - x) / slow
+        seen_s = (self.last_liquid_ns - self.origin_ns) * 1e-9
+        middle_s, half_s = (first_s + last_s) / 2, (last_s - first_s) / 2
+        half_s += s.speed_tolerance * (middle_s - seen_s)
+        return Arrival(self.origin_ns + middle_s * 1e9, half_s * 1e9 + self.exposed_error_ns)
 
     @property
     def speed_um_s(self) -> float:
@@ -320,16 +334,17 @@ class Tracker:
         A track that has ended is kept for as long as its body may still show at the right edge,
         so that the body is not taken for a new one.
         """
+        s = self.settings
         newly: list[Track] = []
         kept: list[Track] = []
         for track in self.tracks:
             if track.id not in matched:
                 track.missed += 1
-            lost = track.missed > self.settings.max_missed
+            lost = track.missed > (s.max_hidden if track.n >= 4 else s.max_missed)
             if not track.ended and (lost or track.leaving or self._has_left(track, liquid_ns)):
                 track.ended = True
                 newly.append(track)
-            if not lost:
+            if not lost and not (track.ended and track.missed > s.max_missed):
                 kept.append(track)
         self.tracks = kept
         return newly
