@@ -169,7 +169,6 @@ class LiveDisplay:
         self._record = Path(record)
         self._console = console or Console(stderr=True)
         self._duration_s = duration_s
-        self._reader: RecordReader | None = None
         self._next_plain_s = 0.0
         self._live: Live | None = None
         if self._console.is_terminal and not self._console.is_dumb_terminal:
@@ -188,16 +187,14 @@ class LiveDisplay:
     ) -> None:
         if self._live is not None:
             self._live.stop()
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
 
     def step(self) -> None:
         """Poll the record once and show it. A record that can't be read now is read next time."""
         try:
-            if self._reader is None:
-                self._reader = open_record(self._record)
-            now = moment(self._reader, self._duration_s)
+            # Opened anew each time: a reader at the end of the run would keep the recorder from
+            # clearing its log away.
+            with open_record(self._record) as reader:
+                now = moment(reader, self._duration_s)
         except (InputError, sqlite3.Error, OSError):
             return
         if self._live is not None:

@@ -155,20 +155,15 @@ def open_record(path: Path) -> RecordReader:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    log = Path(f"{path}-wal")
     address = path.absolute().as_uri()
-    connection = sqlite3.connect(
-        f"{address}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_S
-    )
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_master")
-    except sqlite3.OperationalError as error:
-        connection.close()
-        barred = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-        if not barred or Path(f"{path}-wal").exists():
-            raise
-        # A finished record on read-only storage: there, SQLite can't share memory, nor need it.
-        connection = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
-    return connection
+    # While somebody writes, there is a log. Without one the file is at rest, and may lie where
+    # SQLite can't put its helper files; opened like this, it doesn't need, nor leave, any.
+    written = False
+    with contextlib.suppress(FileNotFoundError):
+        written = log.stat().st_size > 0
+    mode = "mode=ro" if written else "immutable=1"
+    return sqlite3.connect(f"{address}?{mode}", uri=True, isolation_level=None, timeout=_BUSY_S)
 
 
 class RecordReader:

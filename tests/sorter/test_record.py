@@ -264,6 +264,9 @@ def test_news_of_a_command_reach_its_objects(tmp_path: Path) -> None:
 
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     path = write_run(tmp_path / "run.sqlite", 1)
+    with open_record(path) as reader:
+        assert len(reader.objects()) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["run.sqlite"]
     connection = sqlite3.connect(path)
     pragmas = [
         connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -271,7 +274,6 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     ]
     connection.close()
     assert pragmas == [APPLICATION_ID, SCHEMA_VERSION, "wal", "ok"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.sqlite"]
 
 
 def _text(path: Path) -> None:
