@@ -13,7 +13,6 @@ Its timing is that of a process of a desktop system; it says nothing about a rea
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
 import select
@@ -27,6 +26,7 @@ from multiprocessing.connection import Connection
 from typing import IO, Any, Protocol
 
 from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
+from hardware_sim.gate_log import GateEdge, format_line
 from sorter.errors import LinkError
 
 __all__ = ["SimDispenserSettings", "SimulatedDispenser", "serve", "start_simulated_dispenser"]
@@ -145,14 +145,15 @@ class _GateLog:
 
     def __init__(self, file: IO[str] | None, rest: str) -> None:
         self._file = file
-        self._put({"start": True, "t_ns": time.perf_counter_ns(), "outlet": rest})
+        now_ns = time.perf_counter_ns()
+        self._put(format_line(GateEdge(now_ns, rest, now_ns), start=True))
 
     def switched(self, switched_ns: int, outlet: str, effective_ns: int) -> None:
-        self._put({"t_ns": switched_ns, "outlet": outlet, "effective_ns": effective_ns})
+        self._put(format_line(GateEdge(switched_ns, outlet, effective_ns)))
 
-    def _put(self, line: dict[str, Any]) -> None:
+    def _put(self, line: str) -> None:
         if self._file is not None:
-            self._file.write(json.dumps(line) + "\n")
+            self._file.write(line)
 
 
 def serve(

