@@ -60,11 +60,15 @@ class Exposure:
 
 @dataclass(slots=True)
 class _Block:
-    """Half a second of frames: the smallest ``received - elapsed``, and where it was."""
+    """Half a second of frames: the smallest ``received - elapsed``, and where it was.
+
+    ``n`` counts frames with independent delays, ``counted_ns`` is the last of them.
+    """
 
     start_ns: int
     elapsed_ns: int
     offset_ns: int
+    counted_ns: int
     n: int
 
 
@@ -74,7 +78,7 @@ class ExposureClock:
     def __init__(self, transfer: TransferModel) -> None:
         self._transfer = transfer
         self._blocks: deque[_Block] = deque(maxlen=_BLOCKS)
-        self._best = _Block(0, 0, 0, 1)
+        self._best = _Block(0, 0, 0, 0, 1)
         self.reset()
 
     def reset(self) -> None:
@@ -125,11 +129,14 @@ class ExposureClock:
     def _add(self, elapsed_ns: int, offset_ns: int) -> None:
         if not self._blocks or elapsed_ns - self._blocks[-1].start_ns >= _BLOCK_NS:
             self._fit_drift()
-            self._blocks.append(_Block(elapsed_ns, elapsed_ns, offset_ns, 1))
+            self._blocks.append(_Block(elapsed_ns, elapsed_ns, offset_ns, elapsed_ns, 1))
             self._choose(elapsed_ns)
             return
         block = self._blocks[-1]
-        block.n += 1
+        # Frames come out in order, so delays closer together than their spread aren't independent.
+        if elapsed_ns - block.counted_ns >= self._transfer.spread_ns:
+            block.n += 1
+            block.counted_ns = elapsed_ns
         if offset_ns < block.offset_ns:
             block.elapsed_ns, block.offset_ns = elapsed_ns, offset_ns
             if self._bound(block, elapsed_ns) <= self._bound(self._best, elapsed_ns):

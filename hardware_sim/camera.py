@@ -162,9 +162,8 @@ class SimulatedCamera(CameraDevice):
                 if slot.generation != generation:
                     ring.give_back()
                     continue
-                left_ns = slot.due_ns - time.perf_counter_ns()
-                if left_ns > 0:
-                    time.sleep(left_ns / 1e9)
+                if not _wait_until(slot.due_ns, ring):
+                    return
                 _hand_over(ring, slot, lambda: get_buffer(shape, dtype))
                 count += 1
                 yield {ELAPSED_TAG: f"{elapsed_ms(camera, slot.number):.2f}"}
@@ -174,11 +173,21 @@ class SimulatedCamera(CameraDevice):
                 _count_overdue(ring)
 
 
+def _wait_until(due_ns: int, ring: FrameRing) -> bool:
+    """Wait for a frame's time, in slices; False when the camera was shut down meanwhile."""
+    while not ring.closed:
+        left_s = (due_ns - time.perf_counter_ns()) / 1e9
+        if left_s <= 0:
+            return True
+        time.sleep(min(left_s, _WAIT_S))
+    return False
+
+
 def _hand_over(ring: FrameRing, slot: Slot, get_buffer: Callable[[], np.ndarray]) -> None:
     """Copy a frame into the host's buffer; where that is full the frame is lost."""
     counter = OVERDUE
     try:
-        np.copyto(get_buffer(), slot.pixels)
+        np.copyto(get_buffer(), ring.pixels(slot.index))
         counter = DELIVERED
     finally:
         ring.give_back()

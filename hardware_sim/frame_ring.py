@@ -48,13 +48,13 @@ class Slot:
         number: the camera's number.
         generation: which arming of the camera it belongs to.
         due_ns: host time at which it may be handed over.
-        pixels: (height, width) view into the ring, valid until the slot is given back.
+        index: of the slot, whose `FrameRing.pixels` are valid until it is given back.
     """
 
     number: int
     generation: int
     due_ns: int
-    pixels: Pixels
+    index: int
 
 
 class FrameRing:
@@ -139,7 +139,7 @@ class FrameRing:
             return None
         index = int(self.control[READ]) % self.spec.slots
         number, generation, due_ns, _ = (int(v) for v in self._slots[index])
-        return Slot(number, generation, due_ns, self._pixels[index])
+        return Slot(number, generation, due_ns, index)
 
     def give_back(self) -> None:
         """The slot that was taken may be rendered into again."""
