@@ -16,12 +16,14 @@ from sorter.record_reader import MetaRecord, ObjectRecord, RecordReader, open_re
 from sorter.record_rows import EventRow
 from sorter.report_figures import Figures, figures
 from sorter.report_text import sort_report_text
-from sorter.report_words import TRUTH_WORDS, UNVALIDATED, reason_class, reason_words
+from sorter.report_truth import ObjectTruth, truth_by_object, truth_rows, where_it_went
+from sorter.report_words import UNVALIDATED, reason_class, reason_words
 from sorter.summary import Summary, summarize
 
 __all__ = ["sort_report_text", "write_report"]
 
 GALLERY_LIMIT = 36
+_COLLECT = "collect"  # the simulated rig's name for it; a real rig has no truth
 _EVENT_LIMIT = 200
 _LEVEL_ORDER = {"fault": 0, "warning": 1, "info": 2}
 
@@ -36,6 +38,7 @@ class Card:
     p_unhealthy: float | None
     diameter_um: float | None
     tip: str
+    truth: ObjectTruth | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +85,19 @@ def _render(reader: RecordReader, truth: Mapping[str, Any] | None) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "fixed": _fixed, "count": _count}
+    known = {} if truth is None else truth_by_object(truth, _COLLECT)
     drawn: Figures = figures(meta, objects, reader.commands(), events, reader.latency_ms())
     return environment.get_template("report_template.html").render(
         s=summary,
         meta=meta,
         figures=drawn,
-        groups=_groups(reader, objects),
+        groups=_groups(reader, objects, known),
         gallery_limit=GALLERY_LIMIT,
         reasons=[(r, reason_words(r), reason_class(r), n) for r, n in summary.reasons.items()],
         reason_css=reason_class,
         reason_words=reason_words,
-        truth=_truth_rows(truth),
+        truth=None if truth is None else truth_rows(truth),
+        went=None if truth is None else where_it_went(truth),
         events=_event_rows(events, meta),
         event_total=len(events),
         manifest=_pretty(meta.run.bundle_manifest),
@@ -107,7 +112,9 @@ def _rest_outlets(summary: Summary) -> frozenset[str]:
     return frozenset(name for name, o in summary.outlets.items() if not o.sent)
 
 
-def _groups(reader: RecordReader, objects: Sequence[ObjectRecord]) -> list[Group]:
+def _groups(
+    reader: RecordReader, objects: Sequence[ObjectRecord], known: Mapping[int, ObjectTruth]
+) -> list[Group]:
     by_fate: dict[tuple[str, str], list[ObjectRecord]] = {}
     for o in objects:
         by_fate.setdefault((o.outlet, o.reason), []).append(o)
@@ -115,8 +122,8 @@ def _groups(reader: RecordReader, objects: Sequence[ObjectRecord]) -> list[Group
     for (outlet, reason), members in sorted(
         by_fate.items(), key=lambda item: (item[0][0], -len(item[1]))
     ):
-        ordered, order = _worst_first(reason, members)
-        cards = [_card(reader, o) for o in ordered[:GALLERY_LIMIT]]
+        ordered, order = _worst_first(reason, members, known)
+        cards = [_card(reader, o, known.get(o.row.id)) for o in ordered[:GALLERY_LIMIT]]
         groups.append(
             Group(
                 outlet,
@@ -138,18 +145,30 @@ def _sizes(members: Sequence[ObjectRecord]) -> str:
     return f"{min(known):.0f} to {max(known):.0f} µm" if known else "of unknown size"
 
 
-def _worst_first(reason: str, members: list[ObjectRecord]) -> tuple[list[ObjectRecord], str]:
-    """What is most likely wrong comes first: collected with a high p, discarded with a low one."""
-    known = [o for o in members if o.row.p_unhealthy is not None]
-    if not known:
-        return sorted(members, key=lambda o: o.row.id), "in order of arrival"
-    unknown = [o for o in members if o.row.p_unhealthy is None]
-    falling = reason == "healthy"
-    known.sort(key=lambda o: o.row.p_unhealthy or 0.0, reverse=falling)
-    return known + unknown, "highest p first" if falling else "lowest p first"
+def _worst_first(
+    reason: str, members: Sequence[ObjectRecord], known: Mapping[int, ObjectTruth]
+) -> tuple[list[ObjectRecord], str]:
+    """What is wrong comes first, as far as that is known; then what most likely is.
+
+    That is a high p among those called healthy, and a low one among the others.
+    """
+    sign = -1.0 if reason == "healthy" else 1.0
+
+    def place(o: ObjectRecord) -> tuple[bool, float, int]:
+        truth, p = known.get(o.row.id), o.row.p_unhealthy
+        right = truth is None or not truth.wrong
+        return (right, 2.0 if p is None else sign * p, o.row.id)
+
+    if all(o.row.p_unhealthy is None for o in members):
+        order = "in order of arrival"
+    else:
+        order = "highest p first" if sign < 0 else "lowest p first"
+    if any(o.row.id in known and known[o.row.id].wrong for o in members):
+        order = f"wrong ones first, then {order}"
+    return sorted(members, key=place), order
 
 
-def _card(reader: RecordReader, o: ObjectRecord) -> Card:
+def _card(reader: RecordReader, o: ObjectRecord, truth: ObjectTruth | None) -> Card:
     row = o.row
     crops = reader.crops(row.id)
     image = None
@@ -163,36 +182,19 @@ def _card(reader: RecordReader, o: ObjectRecord) -> Card:
     )
     if o.changed_ns is not None:
         tip += f"; first decided: {row.outlet}, {row.reason}"
+    if truth is not None:
+        tip += f"; truth: {truth.what}, entered {' and '.join(truth.entered)}"
     if o.refused:
         tip += f"; command refused: {o.refused}"
     return Card(
-        row.id, image, crops[0].width if crops else 0, row.p_unhealthy, row.diameter_um, tip
+        row.id,
+        image,
+        crops[0].width if crops else 0,
+        row.p_unhealthy,
+        row.diameter_um,
+        tip,
+        truth,
     )
-
-
-def _truth_rows(truth: Mapping[str, Any] | None) -> list[tuple[str, str, str]] | None:
-    """(name, value, meaning) in the order of `TRUTH_WORDS`, then whatever else is there."""
-    if truth is None:
-        return None
-    names = [n for n in TRUTH_WORDS if n in truth] + [n for n in truth if n not in TRUTH_WORDS]
-    rows = []
-    for name in names:
-        value = truth[name]
-        if isinstance(value, Mapping):
-            rows += [(f"{name}: {k}", _truth_value(name, v), "") for k, v in value.items()]
-        else:
-            rows.append((name, _truth_value(name, value), TRUTH_WORDS.get(name, "")))
-    return rows
-
-
-def _truth_value(name: str, value: object) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, float) and 0 <= value <= 1:
-        return _percent(value, 2)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _event_rows(events: Sequence[EventRow], meta: MetaRecord) -> list[tuple[float, str, str, str]]:

@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from sorter.report_truth import truth_value
 from sorter.report_words import TERMINAL_STYLE, TRUTH_WORDS, UNVALIDATED, reason_words
 from sorter.summary import Summary
 
@@ -79,15 +80,9 @@ def _truth(truth: Mapping[str, Any]) -> Table:
     for name, meaning in TRUTH_WORDS.items():
         if name in truth:
             value = truth[name]
-            shown = _value(value)
+            if isinstance(value, list):
+                continue
+            shown = truth_value(value)
             style = "bold red" if name == "unsafe" and value else ""
             table.add_row(name.replace("_", " "), Text(shown, style=style), meaning)
     return table
-
-
-def _value(value: object) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{100 * value:.2f} %" if 0 <= value <= 1 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -19,18 +19,22 @@ REASON_WORDS = {
 }
 
 TRUTH_WORDS = {
-    "objects": "spheroids that passed the junction",
+    "objects": "spheroids that passed the junction; a touching group counts as its members",
     "healthy": "healthy ones among them",
     "unhealthy": "unhealthy ones among them",
+    "collected": "spheroids that entered collect",
     "purity": "healthy of what was collected",
     "yield": "healthy collected of healthy that passed",
     "unhealthy_recall": "unhealthy kept out of collect, of all unhealthy",
-    "healthy_loss": "healthy that the classifier called unhealthy",
+    "healthy_loss": "healthy single ones that were judged unhealthy, unsure or no spheroid",
     "unsafe": "entered collect without a decision of their own that says so",
-    "doubles": "touching pairs and clumps",
-    "doubles_unseen": "of these, collected though they passed for one body",
-    "seen_twice": "counted twice",
-    "not_seen": "passed without being seen",
+    "unsafe_bodies": "numbers of these bodies in the simulator",
+    "doubles": "touching pairs",
+    "doubles_unseen": "pairs of which one was collected with the other, unnoticed",
+    "units": "single spheroids and touching groups",
+    "seen_twice": "of these, with more tracks than members",
+    "not_seen": "of these, without a track",
+    "lost": "spheroids that never reached the junction",
 }
 
 UNVALIDATED = (

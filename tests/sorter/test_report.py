@@ -18,11 +18,44 @@ from sorter.record import EventRow, Recorder
 from sorter.record_reader import open_record
 from sorter.report import GALLERY_LIMIT, sort_report_text, write_report
 from sorter.report_charts import Mark, Series, histogram, nice_ticks
+from sorter.report_truth import truth_by_object
 from sorter.report_words import UNVALIDATED, reason_words
 from sorter.summary import summarize
 from tests.sorter.record_samples import META, crop, object_row, write_run
 
-TRUTH = {"objects": 15, "purity": 0.9931, "unsafe": 0, "by_phenotype": {"hollow": None}}
+
+def body(
+    object_ids: list[int], health: str | None, phenotype: str, outlet: str
+) -> dict[str, object]:
+    """A body that passed the junction, as the simulator's verdict lists it."""
+    kind = "debris" if health is None else "spheroid"
+    return {
+        "kind": kind,
+        "health": health,
+        "phenotype": phenotype,
+        "outlet": outlet,
+        "object_ids": object_ids,
+    }
+
+
+TRUTH = {
+    "objects": 15,
+    "purity": 0.9931,
+    "unsafe": 0,
+    "unsafe_bodies": [],
+    "recall_by_phenotype": {"hollow": {"n": 3, "kept_out": 2}},
+    "by_plate": {"A": None},
+    "outlets": [
+        body([1], "healthy", "healthy", "collect"),
+        body([2], "unhealthy", "hollow", "collect"),
+        body([3], "unhealthy", "hollow", "waste"),
+        body([4], "healthy", "dark_core", "waste"),
+        body([5], "healthy", "healthy", "collect"),
+        body([5], "unhealthy", "hollow", "collect"),
+        body([6, 7], None, "debris", "waste"),
+        body([], "healthy", "healthy", "collect"),
+    ],
+}
 
 
 class Page(HTMLParser):
@@ -121,9 +154,43 @@ def test_statement_truth_and_escaping(text: str) -> None:
     page = Page(text)
     assert page.cell("purity") == "99.31 %"
     assert page.cell("unsafe") == "0"
-    assert page.cell("by phenotype: hollow") == "–"
+    assert page.cell("by plate: A") == "–"
+    assert page.cell("recall by phenotype: hollow") == "2 of 3"
     assert "a &lt;b&gt;note&lt;/b&gt; of the operator" in text
     assert "simulated rig, seed 7" in text
+
+
+def test_where_each_kind_went(text: str) -> None:
+    page = Page(text)
+    start = page.rows.index(["body", "collect", "waste"])
+    assert page.rows[start + 1 : start + 5] == [
+        ["healthy", "3", "0"],
+        ["healthy, dark core", "0", "1"],
+        ["unhealthy, hollow", "2", "1"],
+        ["debris", "0", "1"],
+    ]
+
+
+def test_what_each_object_was() -> None:
+    known = truth_by_object(TRUTH, "collect")
+    assert {i: (t.what, t.wrong) for i, t in known.items()} == {
+        1: ("healthy", False),
+        2: ("unhealthy, hollow", True),
+        3: ("unhealthy, hollow", False),
+        4: ("healthy, dark core", True),
+        5: ("healthy + unhealthy, hollow", True),
+        6: ("debris", False),
+        7: ("debris", False),
+    }
+    assert known[2].entered == ("collect",)
+
+
+def test_the_gallery_shows_wrong_ones_first(text: str) -> None:
+    collected = text[text.index("collect · judged healthy") :]
+    wrong = re.findall(r'class="wrong">.*?#(\d+)<', collected[: collected.index("</section>")])
+    right = re.findall(r"#(\d+)<", collected[: collected.index("</section>")])
+    assert wrong == ["2"]
+    assert right[0] == "2"
 
 
 def test_worst_first_and_limited(tmp_path: Path) -> None:
