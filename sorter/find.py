@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from drivers.ports import Pixels
 from sorter.background import BACKGROUND_LEVEL
 from sorter.detection import Detection
-from sorter.masks import contours_of, filled, shrink, without_threads
+from sorter.masks import close_along_border, contours_of, filled, shrink, without_threads
 from sorter.outline import Contour, Outline, describe, measure, pixel_area
 from sorter.touching import TouchingSettings, is_round, separate
 
@@ -212,6 +212,9 @@ class Finder:
         pale = self._pale_core[cells]
         if cv2.hasNonZero(pale):
             cv2.bitwise_or(mask, self._enlarge(pale, pixels.shape, cv2.INTER_NEAREST), mask)
+            if x == 0 or y == 0 or x + w == columns or y + h == rows:
+                coarse = self._enlarge(self._mask[cells], pixels.shape, cv2.INTER_NEAREST)
+                close_along_border(mask, coarse, offset, self.grid.shape)
         found: list[Detection] = []
         for fine in self._own(contours_of(mask, offset), region):
             key = (int(fine[0, 0, 0]), int(fine[0, 0, 1]))

@@ -79,3 +79,34 @@ def _continue_outside(
         mask[:pad] = mask[pad]
     if y + height >= frame[0]:
         mask[-pad:] = mask[-pad - 1]
+
+
+def close_along_border(
+    mask: Mask, coarse: Mask, offset: tuple[int, int], frame: tuple[int, int]
+) -> None:
+    """Join the ends of a rim that the frame's border cuts, in place.
+
+    Args:
+        mask: (h, w) at full resolution.
+        coarse: (h, w), the bodies as found at reduced resolution, filled.
+        offset: (x, y) of both in the frame.
+        frame: (height, width).
+    """
+    height, width = mask.shape
+    if offset[1] == 0:
+        _join(mask[0], coarse[0])
+    if offset[0] == 0:
+        _join(mask[:, 0], coarse[:, 0])
+    if offset[1] + height == frame[0]:
+        _join(mask[-1], coarse[-1])
+    if offset[0] + width == frame[1]:
+        _join(mask[:, -1], coarse[:, -1])
+
+
+def _join(line: Mask, coarse: Mask) -> None:
+    """Within each run of ``coarse``, fill from the first to the last pixel of ``line``."""
+    steps = np.flatnonzero(np.diff(np.concatenate(([0], coarse != 0, [0]))))
+    for start, end in zip(steps[::2], steps[1::2], strict=True):
+        on = np.flatnonzero(line[start:end])
+        if len(on):
+            line[start + on[0] : start + on[-1] + 1] = 255
