@@ -162,7 +162,7 @@ def _stacks(
 def _rate(
     objects: Sequence[ObjectRecord], times_s: NDArray[np.float64], duration_s: float
 ) -> Markup:
-    width_s = nice_step(max(duration_s / 60, 0.5))
+    width_s = nice_step(max(duration_s / 45, 1.0))
     edges = np.arange(0.0, duration_s + width_s, width_s)
     at_s = {o.row.id: float(t) for o, t in zip(objects, times_s, strict=True)}
     series = _stacks(objects, lambda o: at_s[o.row.id], edges, 60.0 / width_s)

@@ -8,6 +8,7 @@ REASON_WORDS = {
     "unsure": "unsure: too close to the threshold",
     "conflict": "aborted for coincidence: a neighbour bound elsewhere",
     "late": "late: no time left to move the gate",
+    "speck": "a speck: too small to be followed up",
     "too_small": "too small",
     "too_large": "too large",
     "not_a_spheroid": "not a spheroid",
@@ -15,6 +16,7 @@ REASON_WORDS = {
     "cut_off": "cut off by the edge of the view",
     "unseen": "too few whole views",
     "shadow": "shadow run: decided, not commanded",
+    "stopping": "came while the run was being ended",
     "fault": "a fault during the run",
 }
 

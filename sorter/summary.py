@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sorter.record_reader import CommandRecord, FrameArrays, MetaRecord, ObjectRecord, RecordReader
 
-NOT_DECIDED = frozenset({"late", "fault"})
+NOT_DECIDED = frozenset({"late", "stopping", "fault"})
 """Reasons of objects that went to rest because no decision was made in time."""
 
 
@@ -61,7 +61,7 @@ class Summary(msgspec.Struct, frozen=True):
             the record's ``meta``.
         duration_s: from the start to the last frame.
         seen: objects in the record.
-        decided: those for which a decision was made in time: all but late and fault.
+        decided: those for which a decision was made in time: all but late, stopping and fault.
         late: objects whose decision or command came too late.
         conflicts: objects aborted for coincidence: a neighbour bound elsewhere.
         taken_back: objects whose first decision was changed later.
