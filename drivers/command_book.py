@@ -20,7 +20,7 @@ _LONGEST_WAIT_FACTOR = 8
 class _Entry:
     """One command that is not settled. ``line`` is what is written when ``due_ns`` comes."""
 
-    __slots__ = ("acked", "cancelled", "command", "due_ns", "give_up_ns", "line", "wait_ns")
+    __slots__ = ("acked", "cancelled", "command", "due_ns", "line", "tries", "wait_ns")
 
     def __init__(self, command: Command, line: bytes, now_ns: int, wait_ns: int) -> None:
         self.command = command
@@ -29,7 +29,7 @@ class _Entry:
         self.cancelled = False
         self.wait_ns = wait_ns
         self.due_ns = now_ns + wait_ns
-        self.give_up_ns = 0
+        self.tries = 0
 
 
 class CommandBook:
@@ -38,13 +38,13 @@ class CommandBook:
     Args:
         resend_ns: first wait for an answer; doubled at each resend, up to 8 times as long.
         report_ns: how long after a command's end its report may take before it is asked for.
-        give_up_ns: how long to ask for an answer or a report before `overdue` names the command.
+        most_tries: how often to ask for an answer or a report before `overdue` names the command.
     """
 
-    def __init__(self, resend_ns: int, report_ns: int, give_up_ns: int) -> None:
+    def __init__(self, resend_ns: int, report_ns: int, most_tries: int) -> None:
         self._resend_ns = resend_ns
         self._report_ns = report_ns
-        self._give_up_ns = give_up_ns
+        self._most_tries = most_tries
         self._entries: dict[int, _Entry] = {}
         self._next_ns = 0
         self.resent = 0
@@ -58,7 +58,6 @@ class CommandBook:
     def asked(self, command: Command, line: bytes, now_ns: int) -> None:
         """``line`` has just been written for ``command``."""
         entry = _Entry(command, line, now_ns, self._resend_ns)
-        entry.give_up_ns = now_ns + self._give_up_ns
         self._entries[command.id] = entry
         self._next_ns = min(self._next_ns, entry.due_ns) if self._next_ns else entry.due_ns
 
@@ -71,7 +70,7 @@ class CommandBook:
         entry.cancelled = True
         entry.wait_ns = self._resend_ns
         entry.due_ns = now_ns + self._resend_ns
-        entry.give_up_ns = now_ns + self._give_up_ns
+        entry.tries = 0
         self._next_ns = min(self._next_ns, entry.due_ns)
         return True
 
@@ -96,7 +95,7 @@ class CommandBook:
         if not entry.cancelled:
             entry.due_ns = max(close_ns, now_ns) + self._report_ns
             entry.wait_ns = self._report_ns
-            entry.give_up_ns = entry.due_ns + self._give_up_ns
+            entry.tries = 0
         return [Acknowledged(command_id, now_ns)]
 
     def command(self, command_id: int) -> Command | None:
@@ -131,15 +130,19 @@ class CommandBook:
         for entry in self._entries.values():
             if entry.due_ns <= now_ns and len(lines) < _AT_ONCE:
                 lines.append(entry.line)
+                entry.tries += 1
                 entry.wait_ns = min(2 * entry.wait_ns, _LONGEST_WAIT_FACTOR * self._resend_ns)
                 entry.due_ns = now_ns + entry.wait_ns
         self._next_ns = min(entry.due_ns for entry in self._entries.values())
         self.resent += len(lines)
         return lines
 
-    def overdue(self, now_ns: int) -> int | None:
-        """Id of a command that the device should long have answered or reported, if any."""
+    def overdue(self) -> int | None:
+        """Id of a command that was asked about too often without an answer, if any.
+
+        Tries are counted, not time: a host that was held up for seconds has not asked.
+        """
         for command_id, entry in self._entries.items():
-            if now_ns > entry.give_up_ns:
+            if entry.tries > self._most_tries:
                 return command_id
         return None

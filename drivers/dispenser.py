@@ -15,8 +15,11 @@ from sorter.errors import DispenserError, LinkError
 __all__ = ["DispenserCounters", "DispenserSettings", "SerialDispenser"]
 
 _POLL_NS = MS // 2
-_AGAIN_NS = 200 * MS
+_HELLO_AGAIN_NS = 200 * MS
+_PING_AGAIN_NS = 50 * MS
+_REST_NS = 200 * MS
 _FIRST_PINGS = 8
+_SOONER = 4
 
 
 class SerialDispenser:
@@ -46,6 +49,7 @@ class SerialDispenser:
         self._next_ping_ns = 0
         self._unanswered_ns: int | None = None
         self._heard = 0
+        self._answered = 0
         self._closed = False
 
     # -- handshake ------------------------------------------------------------------------
@@ -73,12 +77,13 @@ class SerialDispenser:
     def _start_session(self) -> None:
         self._session = DispenserSession(self._draw_session(), self._settings)
         self._heard = 0
+        self._answered = 0
 
     def _say_hello(self, deadline_ns: int, heard: bool) -> wire.Ready:
         self._start_session()
         while True:
             self._link.write(self._session.hello())
-            heard = self._poll_until(lambda: self._session.answered_hello, _AGAIN_NS) or heard
+            heard = self._poll_until(lambda: self._session.answered_hello, _HELLO_AGAIN_NS) or heard
             if self._session.ready is not None:
                 return self._session.ready
             if self._session.refused == "SESSION":
@@ -95,7 +100,7 @@ class SerialDispenser:
         heard = False
         while self._session.pings.answered < wanted:
             self._ping()
-            came = self._poll_until(lambda: self._session.pings.answered >= wanted, _AGAIN_NS)
+            came = self._poll_until(lambda: self._session.pings.answered >= wanted, _PING_AGAIN_NS)
             heard = heard or came
             self._fail_after(deadline_ns, heard)
 
@@ -206,9 +211,10 @@ class SerialDispenser:
             # The only line that gets no answer, so it doesn't count as a question.
             self._link.write(done)
         if now_ns >= self._next_ping_ns:
+            self._session.check_overdue()
             self._ping()
-            self._next_ping_ns = now_ns + self._settings.ping_ms * MS
-            self._session.check_overdue(now_ns)
+            # Sooner when this one finds no answer, so that a lossy link is not taken for silence.
+            self._next_ping_ns = now_ns + self._settings.ping_ms * MS // _SOONER
         return self._session.take_events()
 
     def close(self) -> None:
@@ -219,7 +225,7 @@ class SerialDispenser:
         try:
             if self._session.ready is not None:
                 self.rest(self._clock.now_ns())
-                self._poll_until(lambda: self._session.at_rest, _AGAIN_NS)
+                self._poll_until(lambda: self._session.at_rest, _REST_NS)
         except (LinkError, DispenserError):
             # Nothing more can be said to it: its own watchdog takes the gate to rest.
             pass
@@ -246,8 +252,12 @@ class SerialDispenser:
             return False
         # Read the clock after the read: a round trip must not look shorter than it was.
         session = self._session
-        session.take(data, self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        session.take(data, now_ns)
         if session.heard != self._heard:
             self._heard = session.heard
             self._unanswered_ns = None
+            if session.pings.answered != self._answered:
+                self._answered = session.pings.answered
+                self._next_ping_ns = now_ns + self._settings.ping_ms * MS
         return True

@@ -34,8 +34,8 @@ class DispenserSettings(BaseModel):
     silent_ms: int = Field(
         800, ge=50, le=10_000, description="Device is gone when it is silent so long, ms"
     )
-    answer_ms: int = Field(
-        2_000, ge=50, le=20_000, description="A command must be answered within this, ms"
+    most_tries: int = Field(
+        20, ge=3, le=1_000, description="A command is asked about so often before it is a fault"
     )
     connect_ms: int = Field(3_000, ge=100, le=60_000, description="Longest handshake, ms")
     max_drift_ppm: float = Field(
@@ -77,7 +77,7 @@ class _Resting:
     number: int
     line: bytes
     due_ns: int
-    give_up_ns: int
+    tries: int
 
 
 class DispenserSession:
@@ -106,7 +106,7 @@ class DispenserSession:
         self.sync = ClockSync(settings.max_drift_ppm, settings.max_wander_ppm_per_s)
         self.pings = ClockPings(nonce, self.sync, settings.least_us_per_byte)
         self.book = CommandBook(
-            settings.resend_ms * MS, settings.report_ms * MS, settings.answer_ms * MS
+            settings.resend_ms * MS, settings.report_ms * MS, settings.most_tries
         )
         self.state: wire.State | None = None
         self.counters = DispenserCounters()
@@ -164,9 +164,7 @@ class DispenserSession:
         """The line that takes the gate to rest."""
         self._rests = (self._rests + 1) & 0xFFFF
         line = wire.encode(wire.Rest(self.nonce, self._rests))
-        due_ns = now_ns + self._settings.resend_ms * MS
-        give_up_ns = now_ns + self._settings.answer_ms * MS
-        self._resting = _Resting(self._rests, line, due_ns, give_up_ns)
+        self._resting = _Resting(self._rests, line, now_ns + self._settings.resend_ms * MS, 0)
         # One that was lost on its way must not be sent again to act after the rest.
         for command_id in self.book.open_ids():
             self.cancelling(command_id, now_ns)
@@ -177,11 +175,11 @@ class DispenserSession:
         lines = self.book.due(now_ns)
         resting = self._resting
         if resting is not None and now_ns >= resting.due_ns:
-            if now_ns > resting.give_up_ns:
+            if resting.tries == self._settings.most_tries:
                 raise DispenserError("the dispenser does not go to rest", do="Cut its power")
             lines.append(resting.line)
             due_ns = now_ns + self._settings.resend_ms * MS
-            self._resting = _Resting(resting.number, resting.line, due_ns, resting.give_up_ns)
+            self._resting = _Resting(resting.number, resting.line, due_ns, resting.tries + 1)
         self.counters.resent += len(lines)
         return lines
 
@@ -193,9 +191,9 @@ class DispenserSession:
         self._done_ns = now_ns + _DONE_WAIT_NS
         return wire.encode(wire.Done(self.nonce, tuple(some)))
 
-    def check_overdue(self, now_ns: int) -> None:
+    def check_overdue(self) -> None:
         """Raises `DispenserError` when the device leaves a command unsettled."""
-        command_id = self.book.overdue(now_ns)
+        command_id = self.book.overdue()
         if command_id is not None:
             raise DispenserError(
                 f"the dispenser neither refused nor reported command {command_id}",

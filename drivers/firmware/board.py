@@ -15,6 +15,7 @@ import time
 
 import machine
 import micropython
+
 from drivers.firmware.core import Core, Hal
 
 NAME = "pico"
@@ -95,13 +96,18 @@ class Board(Hal):
         self._port.write(data)
 
 
+def all_low():
+    """Gate to rest."""
+    for _, pin in GATES:
+        machine.Pin(pin, machine.Pin.OUT, value=0)
+
+
 def run():
     """Serve the host for ever."""
     port = Uart() if PORT == "uart" else Usb()
     board = Board(port)
     core = Core(board, (REST,) + tuple(name for name, _ in GATES), NAME)  # noqa: RUF005
     watchdog = machine.WDT(timeout=HARD_WATCHDOG_MS)
-    gc.disable()
     while True:
         watchdog.feed()
         core.step()
@@ -109,12 +115,16 @@ def run():
         if data:
             core.feed(data)
         elif gc.mem_alloc() > gc.mem_free():
+            # In good time: a collection that the allocator asks for may fall on an edge.
             due_us = core.due_in_us()
             if due_us < 0 or due_us > QUIET_US:
                 gc.collect()
 
 
-for _, gate_pin in GATES:
-    machine.Pin(gate_pin, machine.Pin.OUT, value=0)
+all_low()
 if machine.Pin(STAY_OUT_PIN, machine.Pin.IN, machine.Pin.PULL_UP).value():
-    run()
+    try:
+        run()
+    finally:
+        # The chip's watchdog starts the board again; until then the gate rests.
+        all_low()

@@ -57,6 +57,7 @@ def test_the_logic_touches_no_hardware() -> None:
                 assert node.module == "drivers.firmware.openings"
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1))
 def test_time_differences_wrap(time_us: int, difference_us: int) -> None:
     assert since((time_us + difference_us) % 2**32, time_us) == difference_us
@@ -66,6 +67,7 @@ def test_crc_is_the_published_one() -> None:
     assert crc16(b"123456789") == 0x29B1
 
 
+@settings(deadline=None)
 @given(st.text("0123456789ABCDEFabcdef _-", max_size=10), st.sampled_from([0, 4, 6, 8]))
 def test_numbers_are_canonical(text: str, width: int) -> None:
     form = f"[0-9A-F]{{{width}}}" if width else "0|[1-9A-F][0-9A-F]{0,7}"
@@ -126,7 +128,7 @@ def test_a_nonce_that_was_used_opens_no_session() -> None:
         assert board.say(f"HELLO {nonce:08X} 1 3E8") == [f"N {nonce:04X} 0 SESSION"]
 
 
-@settings(max_examples=150)
+@settings(deadline=None, max_examples=150)
 @given(
     st.integers(0, 2**32 - 1),
     st.lists(
@@ -173,7 +175,7 @@ def test_the_gate_is_the_union_of_what_was_accepted(
     assert reported == set(accepted)
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_flipped_bits_never_act(data: st.DataObject) -> None:
     board = SteppedBoard()
@@ -188,6 +190,7 @@ def test_flipped_bits_never_act(data: st.DataObject) -> None:
     assert not [one for one in board.events if "gate" in one or " A " in one]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_noise_is_survived(noise: bytes) -> None:
     board = SteppedBoard()
@@ -201,7 +204,7 @@ WORDS = [
 ]
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(st.lists(st.sampled_from(WORDS), max_size=7))
 def test_both_parsers_agree_on_what_is_a_line(words: list[str]) -> None:
     """The host's parser and the firmware's were written apart, from one document."""
