@@ -167,6 +167,8 @@ def fit(
         )
     generator = torch.Generator().manual_seed(seed)
     net = SpheroidNet(len(LABELS), settings.background_level, settings.net)
+    # Depthwise convolutions train twice as fast on a CPU with the channels last in memory.
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean_net = copy.deepcopy(net)
     images = torch.from_numpy(crops.images)[:, None]
     label = torch.from_numpy(crops.label)
