@@ -99,7 +99,7 @@ def entries(
 ) -> list[Entry]:
     """How the members of an arrival enter the view at its left edge.
 
-    Members of a touching group share slip, speed, sideways drift and fate; each rolls by itself.
+    Members of a touching group share speed and fate and don't drift sideways; each rolls by itself.
 
     Args:
         arrival: what comes.
@@ -115,7 +115,7 @@ def entries(
     if len(radii) > 1:
         heights = list(radii)
     slip = float(np.clip(rng.normal(flow.slip, 0.06), flow.slip_min, flow.slip_max))
-    drift = float(rng.normal(0.0, flow.lateral_mm_s * 1e3))
+    drift = float(rng.normal(0.0, flow.lateral_mm_s * 1e3)) if len(radii) == 1 else 0.0
     lost_um = None
     if rng.uniform() < flow.lost:
         lost_um = float(rng.uniform(view_um + 500.0, view_um + flow.junction_mm * 1e3))
@@ -250,8 +250,8 @@ class Flock:
         """Move by the liquid's travel since the last call, and settle for that long."""
         s = self._state
         s[:, 0] += s[:, 5] * liquid_share(s[:, 3], self._flow) * liquid_um
-        half_um = self._flow.channel_width_um / 2
-        s[:, 1] = np.clip(s[:, 1] + s[:, 7] * seconds, -half_um, half_um)
+        wall_um = np.maximum(self._flow.channel_width_um / 2, np.abs(s[:, 1]))
+        s[:, 1] = np.clip(s[:, 1] + s[:, 7] * seconds, -wall_um, wall_um)
         fall = (s[:, 6] * seconds)[:, None]
         heights = s[:, 2:4]
         floor = np.minimum(heights, s[:, 4:5])
