@@ -14,6 +14,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -170,7 +171,8 @@ def _write_runs(
                     progress(done, n)
     else:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        pool = ProcessPoolExecutor(workers, mp_context=context)
+        try:
             jobs = {
                 pool.submit(_write_whole_run, folder, plan, seed, settings, size): plan.run
                 for plan in plans
@@ -180,6 +182,12 @@ def _write_runs(
                 done += len(rows[jobs[job]])
                 if progress is not None:
                     progress(done, n)
+        except BrokenProcessPool as error:
+            raise RunFault("a process that drew crops died", do="Try with one worker.") from error
+        finally:
+            # On a break the runs that wait are dropped; the ones being written must end before
+            # their folder is removed.
+            pool.shutdown(wait=True, cancel_futures=True)
     return [row for plan in plans for row in rows[plan.run]]
 
 

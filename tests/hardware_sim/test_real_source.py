@@ -49,7 +49,7 @@ def test_outlines_agree_with_the_published_masks() -> None:
         file = REAL / "a673_droplets" / "masks" / Path(name).with_suffix(".png").name
         if not file.exists() or int(file.stem.removeprefix("image_")) in debris:
             continue
-        mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) > 0
+        mask = np.asarray(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)) > 0
         ours = outline(light)
         shares.append(float((ours & mask).sum() / (ours | mask).sum()))
     assert len(shares) == 20
