@@ -123,7 +123,8 @@ class ClockSync:
     def bound_us(self, host_ns: int) -> int:
         """Half width of the interval around `device_us` that holds the true device time, µs."""
         low, high = self._at(self._known(), host_ns)
-        return (high - low) // 2_000 + 1
+        # Rounded up, and one more for the rounding of `device_us`.
+        return -((low - high) // 2_000) + 1
 
     def _known(self) -> _Interval:
         if self._now is None:
@@ -147,8 +148,9 @@ class ClockSync:
         """The interval carried to another host time, forwards or backwards."""
         passed = host_ns - interval.at_ns
         slow, fast = self._drift if passed >= 0 else self._drift[::-1]
-        low = interval.low_ns + passed + int(passed * slow) - 1
-        high = interval.high_ns + passed + int(passed * fast) + 1
+        wandered = int(self._wander * passed * passed * 0.5e-9) + 1
+        low = interval.low_ns + passed + int(passed * slow) - wandered
+        high = interval.high_ns + passed + int(passed * fast) + wandered
         return low, high
 
     def _let_drift_wander(self, passed_ns: int) -> None:
