@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from hardware_sim.anatomy import Anatomy, Balls, Cloud, Floats, Lump, look_up
-
-if TYPE_CHECKING:
-    from hardware_sim.spheroids import BodySpec
+from hardware_sim.body_spec import BodySpec
 
 _ANGLES = 256
 _TILTS = np.deg2rad(np.array([-50.0, -32.0, -16.0, 0.0, 16.0, 32.0, 50.0])).astype(np.float32)

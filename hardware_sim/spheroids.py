@@ -9,13 +9,13 @@ nothing here was validated on labelled HepG2 images.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from hardware_sim.anatomy import Anatomy, Balls, Cloud, Lump, directions, lumpy_surface
 from hardware_sim.bodies import Body, CloudBody, Patch
+from hardware_sim.body_spec import BodySpec, Kind
 from hardware_sim.phenotypes import (
     DEFECTS,
     HARMLESS,
@@ -41,7 +41,6 @@ __all__ = [
     "make_body",
 ]
 
-Kind = Literal["spheroid", "debris", "bubble", "fibre"]
 SizePreset = Literal["50-150", "150-400", "300-600"]
 
 DIFFICULTY = "v1"
@@ -59,28 +58,6 @@ UNHEALTHY_FROM = 0.4
 HARMLESS_SHARE = 0.13
 DARK_CORE_FROM_UM = 240.0
 _SIZE_CV = 0.18
-
-
-@dataclass(frozen=True, slots=True)
-class BodySpec:
-    """What a body is.
-
-    Attributes:
-        kind: spheroid, debris, bubble or fibre.
-        diameter_um: of the sound body before the defect shrank or scattered it; for a fibre its
-            length.
-        health: healthy or unhealthy; None for what is no spheroid, and for real cut-outs.
-        phenotype: name of the look; ``real`` for a cut-out of a real image.
-        severity: 0 to 1; healthy below 0.3, unhealthy from 0.4, 0.3 to 0.4 is never drawn.
-        seed: everything random about its shape.
-    """
-
-    kind: Kind
-    diameter_um: float
-    health: Literal["healthy", "unhealthy"] | None
-    phenotype: str
-    severity: float
-    seed: int
 
 
 def _seed(rng: np.random.Generator) -> int:
