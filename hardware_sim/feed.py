@@ -28,7 +28,7 @@ class Arrival:
     """A body, or a touching group, that reaches the view's left edge at ``t_s``.
 
     Attributes:
-        t_s: scene time.
+        t_s: scene time in steady flow; pulsation and gate bring it forward or put it off.
         members: one spec, or those of a touching group.
         seed: of everything random about its motion.
     """

@@ -90,7 +90,7 @@ class Scene:
         self._truth = TruthWriter(settings.truth_log)
         self._view_um = camera.width_px * settings.optics.pitch_um
         self.begin(origin_ns)
-        self._prepare(0.0)
+        self._prepare(self._last_liquid_um)
 
     @property
     def settings(self) -> SceneSettings:
@@ -135,7 +135,7 @@ class Scene:
         self._flock.move(liquid_um - self._last_liquid_um, (exposed_ns - self._last_ns) / 1e9)
         self._settle_fates(before_um, exposed_ns)
         self._last_ns, self._last_liquid_um = exposed_ns, liquid_um
-        self._prepare(self._seconds(exposed_ns))
+        self._prepare(liquid_um)
 
     def end(self, **counts: int) -> None:
         """End the truth: bodies still in flight that were seen, then the last line."""
@@ -148,8 +148,12 @@ class Scene:
 
     # -- arrivals -----------------------------------------------------------------------------
 
-    def _prepare(self, now_s: float) -> None:
-        """Make the bodies that come soon, and let in those whose time has come."""
+    def _prepare(self, liquid_um: float) -> None:
+        """Make the bodies that come soon, and let in those whose time has come.
+
+        Bodies upstream move with the liquid too, so they come by its travel, not by the clock.
+        """
+        now_s = liquid_um / (self._settings.flow.mean_mm_s * 1e3)
         while self._next is not None and self._next.t_s <= now_s + _AHEAD_S:
             self._expect(self._next)
             self._next = next(self._feed, None)
