@@ -58,7 +58,7 @@ def crop(
     """
     size, scale = settings.size_px, settings.pitch_um / pitch_um
     half = size * scale / 2.0
-    halvings = max(0, int(math.log2(scale))) if scale >= 2.0 else 0
+    halvings = int(math.log2(scale)) if scale >= 2.0 else 0
     cell = 2**halvings
     # Edges of the crop in the frame, in coordinates in which pixel i covers i to i + 1.
     left, top = detection.x_px + 0.5 - half, detection.y_px + 0.5 - half
@@ -68,11 +68,8 @@ def crop(
     for _ in range(halvings):
         half_size = region.shape[1] // 2, region.shape[0] // 2
         region = cv2.resize(region, half_size, interpolation=cv2.INTER_AREA)
+    # Less than two cells go into one pixel now, which bilinear sampling averages well enough.
     rest = scale / cell
-    sigma = math.sqrt(max(0.0, rest * rest - 1.0) / 12.0)
-    if sigma > 0.2:
-        taps = 3 if rest < 2.5 else 2 * math.ceil(2.0 * sigma) + 1
-        region = cv2.GaussianBlur(region, (taps, taps), sigma)
     start = rest / 2.0 - 0.5
     matrix = np.array(
         [[rest, 0.0, (left - x0) / cell + start], [0.0, rest, (top - y0) / cell + start]]

@@ -113,11 +113,13 @@ class _Region:
         offset: (x, y) in the frame.
         pixels: (h, w) of the frame.
         background: mean grey of the background there.
+        inside: mean grey of the one body in it, where there is one and that was easily had.
     """
 
     offset: tuple[int, int]
     pixels: NDArray[Any]
     background: float
+    inside: float | None = None
 
 
 class Finder:
@@ -207,16 +209,21 @@ class Finder:
         pixels = view.pixels[offset[1] : y1 * step, offset[0] : x1 * step]
         cells = slice(y0, y1), slice(x0, x1)
         local = cv2.mean(view.level[cells])[0] * view.gain
-        region = _Region(offset, pixels, local)
-        mask = self._dark(region, bright[cells])
+        mask = self._dark(pixels, local, bright[cells])
         pale = self._pale_core[cells]
-        if cv2.hasNonZero(pale):
+        is_pale = cv2.hasNonZero(pale)
+        if is_pale:
             cv2.bitwise_or(mask, self._enlarge(pale, pixels.shape, cv2.INTER_NEAREST), mask)
             if x == 0 or y == 0 or x + w == columns or y + h == rows:
                 coarse = self._enlarge(self._mask[cells], pixels.shape, cv2.INTER_NEAREST)
                 close_along_border(mask, coarse, offset, self.grid.shape)
+        contours, inside = contours_of(mask, offset), None
+        if len(contours) == 1 and pixels.dtype == np.uint8 and not is_pale:
+            sum_inside = cv2.sumElems(cv2.bitwise_and(pixels, mask))[0]
+            inside = sum_inside / cv2.countNonZero(mask)
+        region = _Region(offset, pixels, local, inside)
         found: list[Detection] = []
-        for fine in self._own(contours_of(mask, offset), region):
+        for fine in self._own(contours, region):
             key = (int(fine[0, 0, 0]), int(fine[0, 0, 1]))
             if key not in seen:
                 seen.add(key)
@@ -233,16 +240,16 @@ class Finder:
         size = cells.shape[1] * step, cells.shape[0] * step
         return cv2.resize(cells, size, interpolation=interpolation)[: shape[0], : shape[1]]
 
-    def _dark(self, region: _Region, bright: NDArray[Any]) -> NDArray[Any]:
+    def _dark(self, pixels: NDArray[Any], background: float, bright: NDArray[Any]) -> NDArray[Any]:
         """What is darker than the background by a share of the body's own contrast.
 
         Halfway between background and body, blur by the optics moves the edge neither in nor out.
         """
-        smooth = cv2.GaussianBlur(region.pixels, (3, 3), 0)
-        edge = self._enlarge(bright, region.pixels.shape, cv2.INTER_LINEAR)
+        smooth = cv2.GaussianBlur(pixels, (3, 3), 0)
+        edge = self._enlarge(bright, pixels.shape, cv2.INTER_LINEAR)
         below = cv2.subtract(edge, smooth)
         count = cv2.countNonZero(below)
-        lowest = self.settings.dark_contrast * region.background
+        lowest = self.settings.dark_contrast * background
         contrast = cv2.sumElems(below)[0] / max(1, count) + lowest
         share = max(0.0, self.settings.edge_share * contrast - lowest)
         return cv2.inRange(below, math.floor(share) + 1, _BRIGHTEST)
@@ -276,7 +283,7 @@ class Finder:
             describe(
                 part,
                 pitch_um=self.pitch_um,
-                grey_ratio=_mean_inside(part, region) / region.background,
+                grey_ratio=_mean_inside(part, region, len(parts)) / region.background,
                 shape=self.grid.shape,
                 split=len(parts) > 1,
                 double=double,
@@ -297,8 +304,10 @@ class Finder:
         return [part for cut, _ in cuts for part in cut], any(double for _, double in cuts)
 
 
-def _mean_inside(outline: Outline, region: _Region) -> float:
+def _mean_inside(outline: Outline, region: _Region, parts: int) -> float:
     """Mean grey inside an outline."""
+    if region.inside is not None and parts == 1:
+        return region.inside
     x, y, w, h = outline.box
     left, top = x - region.offset[0], y - region.offset[1]
     inside = region.pixels[top : top + h, left : left + w]
