@@ -22,12 +22,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import IO, Any, Protocol
 
 from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
 from hardware_sim.gate_log import GateEdge, format_line
-from sorter.errors import LinkError
+from sorter.errors import LinkError, SettingsError
 
 __all__ = ["SimDispenserSettings", "SimulatedDispenser", "serve", "start_simulated_dispenser"]
 
@@ -167,6 +168,9 @@ def serve(
         settings: the device.
         on_ready: called once with the port's address, a URL for ``serial_for_url``.
         stop: noticed within a tenth of a second.
+
+    Raises:
+        SettingsError: the gate log can't be written.
     """
     event = stop or threading.Event()
     _serve(settings, on_ready, event.is_set, [])
@@ -214,7 +218,15 @@ def _open_log(settings: SimDispenserSettings) -> Iterator[IO[str] | None]:
     if settings.gate_log is None:
         yield None
     else:
-        with settings.gate_log.open("w", encoding="utf-8", buffering=1) as file:
+        try:
+            file = settings.gate_log.open("w", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise SettingsError(
+                f"the gate log can't be written: {error.strerror}",
+                on=settings.gate_log,
+                do="Name a file in a folder that exists and may be written",
+            ) from error
+        with file:
             yield file
 
 
@@ -252,7 +264,7 @@ def start_simulated_dispenser(settings: SimDispenserSettings) -> SimulatedDispen
     itself when this process dies, however it dies.
 
     Raises:
-        LinkError: it did not start, for a gate log that can't be written, say.
+        SettingsError: the gate log can't be written. LinkError: it did not start.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -262,20 +274,27 @@ def start_simulated_dispenser(settings: SimDispenserSettings) -> SimulatedDispen
     process.start()
     theirs.close()
     try:
-        if not ours.poll(_START_S):
-            raise EOFError(f"no word from it within {_START_S:.0f} s")
-        url, problem = ours.recv()
-    except (EOFError, OSError) as error:
-        url, problem = None, str(error) or "it ended at once"
-    handle = SimulatedDispenser(url or "", process, ours)
-    if url is None:
-        handle.stop()
-        raise LinkError(
-            f"the simulated dispenser did not start: {problem}",
-            on=settings.gate_log,
-            do="Check that the gate log's folder exists and can be written",
-        )
-    return handle
+        said = ours.recv() if ours.poll(_START_S) else f"no word from it in {_START_S:.0f} s"
+    except (EOFError, OSError):
+        said = "it ended at once"
+    if isinstance(said, _Ready):
+        return SimulatedDispenser(said.url, process, ours)
+    SimulatedDispenser("", process, ours).stop()
+    if isinstance(said, _WrongSettings):
+        raise SettingsError(said.what, on=said.on, do=said.do)
+    raise LinkError(f"the simulated dispenser did not start: {said}", do="Look for its last words")
+
+
+@dataclass(frozen=True)
+class _Ready:
+    url: str
+
+
+@dataclass(frozen=True)
+class _WrongSettings:
+    what: str
+    on: str | None
+    do: str
 
 
 def _child(settings: SimDispenserSettings, stopper: Connection) -> None:
@@ -284,7 +303,10 @@ def _child(settings: SimDispenserSettings, stopper: Connection) -> None:
     # The other end is closed by the parent's stop, or by the system when the parent dies.
     wakes = [] if sys.platform == "win32" else [stopper]
     try:
-        _serve(settings, lambda url: stopper.send((url, "")), stopper.poll, wakes)
+        _serve(settings, lambda url: stopper.send(_Ready(url)), stopper.poll, wakes)
+    except SettingsError as error:
+        stopper.send(_WrongSettings(error.what, error.on, error.do))
     except OSError as error:
+        # The parent is gone, or the port could not be made.
         with contextlib.suppress(OSError):
-            stopper.send((None, str(error)))
+            stopper.send(str(error))

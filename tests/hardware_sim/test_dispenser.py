@@ -20,7 +20,7 @@ from drivers.serial_link import SerialLink, SerialLinkSettings
 from hardware_sim.dispenser import serve, start_simulated_dispenser
 from hardware_sim.dispenser_model import DeviceClock, SimDispenserSettings, Valve, Wire
 from hardware_sim.gate_log import read_gate_log
-from sorter.errors import LinkError
+from sorter.errors import LinkError, SettingsError
 
 ROOT = Path(__file__).parents[2]
 MS = 1_000_000
@@ -180,9 +180,11 @@ def test_it_leaves_the_gate_at_rest_when_it_is_switched_off(tmp_path: Path) -> N
 
 
 def test_a_log_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
-    log = tmp_path / "no such folder" / "gate.jsonl"
-    with pytest.raises(LinkError, match="did not start"):
-        start_simulated_dispenser(SimDispenserSettings(gate_log=log))
+    wrong = SimDispenserSettings(gate_log=tmp_path / "no such folder" / "gate.jsonl")
+    with pytest.raises(SettingsError, match="gate log can't be written"):
+        start_simulated_dispenser(wrong)
+    with pytest.raises(SettingsError, match="gate log can't be written"):
+        serve(wrong, lambda _: None)
 
 
 def test_it_dies_with_its_parent() -> None:
