@@ -19,6 +19,7 @@ from hardware_sim.gate_log import GateEdge
 from hardware_sim.optics import Sensor
 from hardware_sim.real_source import RealSource
 from hardware_sim.scene_settings import SceneSettings
+from hardware_sim.specks import speck_or_body
 from hardware_sim.spheroids import Body, BodySpec, Patch, draw_spheroid, make_body
 from hardware_sim.travellers import Floats, Flock, Traveller, entries
 from hardware_sim.truth_log import BodyTruth, TruthWriter
@@ -53,7 +54,7 @@ class Drawn:
 
     def make_body(self, spec: BodySpec) -> Body:
         """See `Appearance`."""
-        return make_body(spec, depth_of_field_um=self._depth_um)
+        return speck_or_body(make_body(spec, depth_of_field_um=self._depth_um))
 
 
 class Scene:

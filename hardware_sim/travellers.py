@@ -75,10 +75,15 @@ class Traveller:
 
 def rotation_about(axis: Floats, angle_rad: float) -> Floats:
     """(3, 3) rotation by ``angle_rad`` about a unit vector (Rodrigues' formula)."""
-    x, y, z = (float(v) for v in axis)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.asarray(
-        np.eye(3) + math.sin(angle_rad) * cross + (1.0 - math.cos(angle_rad)) * (cross @ cross)
+    x, y, z = axis.tolist()
+    s, c = math.sin(angle_rad), math.cos(angle_rad)
+    k = 1.0 - c
+    return np.array(
+        [
+            [c + k * x * x, k * x * y - s * z, k * x * z + s * y],
+            [k * x * y + s * z, c + k * y * y, k * y * z - s * x],
+            [k * x * z - s * y, k * y * z + s * x, c + k * z * z],
+        ]
     )
 
 
