@@ -20,6 +20,8 @@ _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 FloatMap = NDArray[np.float32]
 
+_LEAST_FREE = 0.1
+
 
 class StillBackgroundSettings(BaseModel):
     """How bodies are told from light in a single image."""
@@ -53,8 +55,10 @@ def estimate_background(
     settings = settings or StillBackgroundSettings()
     image = np.maximum(grey.astype(np.float32), 1e-3)
     body = _by_edges(image, pitch_um, settings)
-    level = _continue(image, body, pitch_um, settings.smooth_um)
-    return np.maximum(level, 1e-3)
+    trend = _trend(image, body)
+    even = np.divide(image, trend, dtype=np.float32)
+    level = np.multiply(trend, _continue(even, body, pitch_um, settings.smooth_um))
+    return np.asarray(np.maximum(level, 1e-3), np.float32)
 
 
 def _by_edges(
@@ -91,6 +95,28 @@ def _fill(
             if abs(float(np.median(image[here])) / level - 1.0) > settings.level_step:
                 edges[here] = 255
     return edges
+
+
+def _trend(image: FloatMap, body: NDArray[np.uint8]) -> FloatMap:
+    """Vignetting and tilt: a surface of second degree through what is no body.
+
+    Smoothing alone would be too bright or too dark along the border of a frame whose light falls
+    off there.
+    """
+    height, width = image.shape
+    free = body == 0
+    typical = float(np.median(image[free] if free.any() else image))
+    if free.mean() < _LEAST_FREE:
+        return np.full_like(image, typical)
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    basis = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    step = max(1, int((free.sum() / 4000) ** 0.5))
+    some = free[::step, ::step]
+    factors, *_ = np.linalg.lstsq(
+        basis[::step, ::step][some], image[::step, ::step][some].astype(np.float64), rcond=None
+    )
+    surface = np.clip(basis @ factors, 0.2 * typical, 3.0 * typical)
+    return np.asarray(surface, np.float32)
 
 
 def _continue(

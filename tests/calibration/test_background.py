@@ -71,7 +71,7 @@ def test_it_is_kept_and_found_under_the_same_conditions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("brightness", "depth", "what"),
-    [(0.1, 0.1, "too dark"), (0.97, 0.02, "too bright"), (0.6, 0.9, "too uneven")],
+    [(0.1, 0.1, "too dark"), (0.97, 0.02, "too bright"), (0.8, 0.7, "too uneven")],
 )
 def test_bad_light_fails_the_check(brightness: float, depth: float, what: str) -> None:
     with pytest.raises(CheckFailed, match=what):
