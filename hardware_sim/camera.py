@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from pymmcore_plus.experimental.unicore import CameraDevice
 
-from hardware_sim.frame_ring import DELIVERED, OVERDUE, FrameRing, Slot
+from hardware_sim.frame_ring import DELIVERED, LOST, FrameRing, Slot
 from hardware_sim.scene_process import SceneProcess, counts_of
 from hardware_sim.scene_settings import SceneSettings, load_scene
 from hardware_sim.transfer import elapsed_ms
@@ -29,8 +29,6 @@ from sorter.errors import CameraError
 
 ELAPSED_TAG = "Camera-ElapsedTime-ms"
 _WAIT_S = 0.25
-# A frame that is so late when the camera stops was held up by the host, not in transit.
-_LATE_NS = 50_000_000
 
 GetBuffer = Callable[[Sequence[int], DTypeLike], np.ndarray]
 
@@ -170,7 +168,6 @@ class SimulatedCamera(CameraDevice):
         finally:
             if not ring.closed:
                 process.disarm()
-                _count_overdue(ring)
 
 
 def _wait_until(due_ns: int, ring: FrameRing) -> bool:
@@ -185,16 +182,10 @@ def _wait_until(due_ns: int, ring: FrameRing) -> bool:
 
 def _hand_over(ring: FrameRing, slot: Slot, get_buffer: Callable[[], np.ndarray]) -> None:
     """Copy a frame into the host's buffer; where that is full the frame is lost."""
-    counter = OVERDUE
+    counter = LOST
     try:
         np.copyto(get_buffer(), ring.pixels(slot.index))
         counter = DELIVERED
     finally:
         ring.give_back()
         ring.control[counter] += 1
-
-
-def _count_overdue(ring: FrameRing) -> None:
-    """Frames that should have been handed over long ago are lost, not in transit."""
-    late_ns = time.perf_counter_ns() - _LATE_NS
-    ring.control[OVERDUE] += sum(due_ns < late_ns for due_ns in ring.waiting_due_ns())

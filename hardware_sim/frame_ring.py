@@ -24,7 +24,7 @@ _FEWEST, _MOST = 8, 64
 
 # Words of the control block.
 GENERATION, STOP, ORIGIN_NS, WRITTEN, READ = range(5)
-RENDERED, DROPPED, DELIVERED, OVERDUE = range(5, 9)
+RENDERED, DROPPED, DELIVERED, LOST = range(5, 9)
 
 
 @dataclass(frozen=True, slots=True)

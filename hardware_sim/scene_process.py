@@ -20,8 +20,8 @@ from hardware_sim.frame_ring import (
     DELIVERED,
     DROPPED,
     GENERATION,
+    LOST,
     ORIGIN_NS,
-    OVERDUE,
     RENDERED,
     STOP,
     FrameRing,
@@ -42,7 +42,13 @@ _FIRST_FRAME_NS = 50_000_000
 
 @dataclass(frozen=True, slots=True)
 class SceneCounts:
-    """What became of the frames: rendered, found no room, or not yet due at the end."""
+    """What became of the frames.
+
+    Attributes:
+        frames_rendered: rendered and handed over, or refused by a host whose buffer was full.
+        frames_dropped: not rendered, because the host had left no room for them.
+        frames_in_transit: rendered, and on their way when the camera was stopped.
+    """
 
     frames_rendered: int
     frames_dropped: int
@@ -50,9 +56,9 @@ class SceneCounts:
 
 
 def counts_of(ring: FrameRing) -> SceneCounts:
-    """Read the counters; frames that were not yet due when the camera stopped are in transit."""
+    """Read the counters; while the camera runs, frames that wait are in transit."""
     control = ring.control
-    in_transit = int(control[RENDERED] - control[DELIVERED] - control[OVERDUE])
+    in_transit = int(control[RENDERED] - control[DELIVERED] - control[LOST])
     return SceneCounts(int(control[RENDERED]) - in_transit, int(control[DROPPED]), in_transit)
 
 

@@ -13,6 +13,8 @@ from hardware_sim.bodies import Body, Patch
 from hardware_sim.spheroids import BodySpec
 
 SPECK_BELOW_UM = 30.0
+# Half a grey value of a background of 160.
+_SHOWS = 0.003
 
 
 class Speck:
@@ -49,11 +51,24 @@ class Speck:
         octant = sum(1 << i for i, positive in enumerate(signs) if positive)
         look = self._looks.get(octant)
         if look is None:
-            look = self._looks[octant] = self._body.transmission(
-                rotation, pitch_um=pitch_um, defocus_um=defocus_um, centre_px=(0.0, 0.0)
+            look = self._looks[octant] = _trimmed(
+                self._body.transmission(
+                    rotation, pitch_um=pitch_um, defocus_um=defocus_um, centre_px=(0.0, 0.0)
+                )
             )
         x_px, y_px = round(centre_px[0]), round(centre_px[1])
         return Patch(look.transmission, look.x0_px + x_px, look.y0_px + y_px)
+
+
+def _trimmed(patch: Patch) -> Patch:
+    """The part that shows; one clear pixel where nothing does."""
+    shows = np.abs(patch.transmission - 1.0) > _SHOWS
+    rows, columns = np.flatnonzero(shows.any(axis=1)), np.flatnonzero(shows.any(axis=0))
+    if not len(rows):
+        return Patch(np.ones((1, 1), np.float32), patch.x0_px, patch.y0_px)
+    y, x = int(rows[0]), int(columns[0])
+    part = patch.transmission[y : int(rows[-1]) + 1, x : int(columns[-1]) + 1]
+    return Patch(np.ascontiguousarray(part), patch.x0_px + x, patch.y0_px + y)
 
 
 def speck_or_body(body: Body) -> Body:
