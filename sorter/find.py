@@ -276,9 +276,9 @@ class Finder:
 
     def _bodies(self, outline: Outline, region: _Region) -> list[Detection]:
         """One outline -> one detection, or one for each of the bodies that touch in it."""
-        parts, double = [outline], False
+        parts = [(outline, False)]
         if not is_round(outline, self.settings.touching):
-            parts, double = self._parts(outline)
+            parts = self._parts(outline)
         return [
             describe(
                 part,
@@ -288,11 +288,11 @@ class Finder:
                 split=len(parts) > 1,
                 double=double,
             )
-            for part in parts
+            for part, double in parts
         ]
 
-    def _parts(self, outline: Outline) -> tuple[list[Outline], bool]:
-        """Take threads off, then cut at necks; and whether a double is left."""
+    def _parts(self, outline: Outline) -> list[tuple[Outline, bool]]:
+        """Take threads off, then cut at necks; and whether each part is a double."""
         shape, pieces = self.grid.shape, [outline]
         if self._thread_px > 0:
             opened = [
@@ -300,8 +300,9 @@ class Finder:
             ]
             pieces = opened[:1] + [p for p in opened[1:] if p.area >= self._min_part]
         touching = self.settings.touching
-        cuts = [separate(piece, self.pitch_um, shape, touching) for piece in pieces]
-        return [part for cut, _ in cuts for part in cut], any(double for _, double in cuts)
+        return [
+            part for piece in pieces for part in separate(piece, self.pitch_um, shape, touching)
+        ]
 
 
 def _mean_inside(outline: Outline, region: _Region, parts: int) -> float:

@@ -59,7 +59,7 @@ def is_round(outline: Outline, settings: TouchingSettings) -> bool:
 
 def separate(
     outline: Outline, pitch_um: float, frame: tuple[int, int], settings: TouchingSettings
-) -> tuple[list[Outline], bool]:
+) -> list[tuple[Outline, bool]]:
     """Cut an outline into the bodies that it holds.
 
     Args:
@@ -70,11 +70,11 @@ def separate(
         settings: when to cut.
 
     Returns:
-        The parts (the outline itself where there is no neck) and whether what was not cut looks
-        like more than one body all the same.
+        The parts (the outline itself where there is no neck), each with whether it looks like
+        more than one body all the same.
     """
     if len(outline.contour) < _FEWEST_POINTS or is_round(outline, settings):
-        return [outline], False
+        return [(outline, False)]
     waiting, parts = [outline], list[Outline]()
     while waiting:
         body = waiting.pop()
@@ -85,9 +85,7 @@ def separate(
             parts.append(body)
         else:
             waiting.extend(measure(_closed(part)) for part in cut)
-    if len(parts) == 1:
-        return parts, _looks_double(outline, frame, settings)
-    return parts, False
+    return [(part, _looks_double(part, frame, settings)) for part in parts]
 
 
 def _notches(body: Contour) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -160,6 +158,8 @@ def _looks_double(body: Outline, frame: tuple[int, int], settings: TouchingSetti
     Asked of its bulk only: shed cells, blebs and debris that stick to a body make notches too.
     Cut by the border, a round body is long as well.
     """
+    if len(body.contour) < _FEWEST_POINTS or is_round(body, settings):
+        return False
     bulk = _bulk(body, settings)
     if measure(bulk).elongation >= settings.double_elongation:
         return not body.at_border(frame)
