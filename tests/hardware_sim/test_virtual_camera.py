@@ -17,7 +17,7 @@ from hardware_sim.virtual_camera import VirtualCamera, VirtualClock
 START_NS = 7_000_000_000
 MS = 1_000_000
 CAMERA = SceneCamera(width_px=320, height_px=128, stall_every_s=1.0)
-SCENE = SceneSettings(seed=4, camera=CAMERA, feed=FeedSettings(rate_hz=5.0, lead_in_s=0.05))
+SCENE = SceneSettings(seed=4, camera=CAMERA, feed=FeedSettings(rate_hz=20.0, lead_in_s=0.05))
 SETTINGS = MMCoreCameraSettings(config_file=Path("none.cfg"), width_px=320, height_px=128)
 
 
@@ -73,7 +73,10 @@ def test_the_same_seed_gives_the_same_frames() -> None:
     assert [(a.exposed_ns, a.received_ns) for a in one] == [
         (b.exposed_ns, b.received_ns) for b in two
     ]
-    assert not np.array_equal(one[-1].pixels, still[-1].pixels)
+    moved = [not np.array_equal(a.pixels, b.pixels) for a, b in zip(one, still, strict=True)]
+    # The valve has switched after 525 ms, in frame 105.
+    assert not any(moved[:105])
+    assert any(moved[105:])
 
 
 def test_frames_come_in_order_delayed_and_dated() -> None:
