@@ -31,14 +31,14 @@ class TouchingSettings(BaseModel):
         0.965, description="area / area of the hull above which an outline is looked at no further"
     )
     round_elongation: float = Field(
-        1.25, description="long / short axis below which it may be one body"
+        1.2, description="long / short axis below which it may be one body"
     )
     notch_depth: float = Field(0.035, description="shallowest notch, of the diameter")
     neck_width: float = Field(0.85, description="widest neck, of the smaller part's diameter")
     smallest_part_um: float = Field(45.0, description="diameter of the smallest part cut off, µm")
     smallest_part: float = Field(0.30, description="the same, of the larger part's diameter")
     double_elongation: float = Field(
-        1.33, description="long / short axis from which an outline without a neck is a double"
+        1.28, description="long / short axis from which an outline without a neck is a double"
     )
     double_notch: float = Field(
         0.065, description="depth of a notch in the bulk from which an outline is a double"
