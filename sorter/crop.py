@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from drivers.ports import Pixels
-from sorter.background import Background
+from sorter.background import BACKGROUND_LEVEL, Background
 from sorter.detection import Detection
 
 Crop = NDArray[np.uint8]
@@ -122,7 +122,7 @@ def _divide(
     y1 = max(y0 + 1, min(rows, round((top + side) * down)))
     # The light changes so slowly that half a cell of displacement at the border is nothing.
     inverse = cv2.resize(background.inverse[y0:y1, x0:x1], (settings.size_px, settings.size_px))
-    factor = settings.level / (background.gain * 128.0)
+    factor = settings.level / (background.gain * BACKGROUND_LEVEL)
     return cast(Crop, cv2.multiply(sampled, inverse, out, factor, cv2.CV_8U))
 
 

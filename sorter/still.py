@@ -101,13 +101,15 @@ def segment_files(
     """
     settings = settings or StillSettings()
     images = []
+    used: set[str] = set()
     for path in paths:
         pixels = read_grey(path)
         found = segment_still(pixels, pitch_um=pitch_um, settings=settings)
         found = of_size(found, pitch_um, settings.smallest_um)
         images.append({"file": str(path), "detections": [_as_json(d) for d in found]})
         if overlay_dir is not None:
-            _write_overlay(overlay_dir / f"{path.stem}_overlay.png", pixels, found)
+            name = _unused(f"{path.stem}_overlay", used)
+            _write_overlay(overlay_dir / f"{name}.png", pixels, found)
     return {"images": images}
 
 
@@ -162,6 +164,15 @@ def _colour(detection: Detection) -> tuple[int, int, int]:
     if detection.touches_border:
         return (0, 140, 255)
     return (230, 150, 0) if detection.split else (60, 190, 0)
+
+
+def _unused(name: str, used: set[str]) -> str:
+    """``name``, or with a number where two images have the same name; remembers it."""
+    free, number = name, 2
+    while free in used:
+        free, number = f"{name}_{number}", number + 1
+    used.add(free)
+    return free
 
 
 def _write_overlay(path: Path, pixels: Pixels, found: Sequence[Detection]) -> None:

@@ -101,6 +101,15 @@ def test_files_give_the_documented_json(tmp_path: Path) -> None:
     assert not list((tmp_path / "overlays").glob("*.part"))
 
 
+def test_images_of_one_name_get_overlays_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    one = write(tmp_path / "one.png", frame(SHAPE))
+    two = write(tmp_path / "other" / "one.png", frame(SHAPE))
+    segment_files([one, two], 2.5, tmp_path / "out")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["one_overlay.png", "one_overlay_2.png"]
+
+
 def test_colour_is_read_as_grey(tmp_path: Path) -> None:
     grey = frame(SHAPE, [disc(200, 150, 40)])
     colour = write(tmp_path / "colour.png", np.dstack([grey] * 3))
