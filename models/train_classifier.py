@@ -39,7 +39,7 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(default="spheroids", min_length=1, description="the bundle's name")
-    epochs: int = Field(default=30, ge=1, description="passes over the training crops")
+    epochs: int = Field(default=16, ge=1, description="passes over the training crops")
     batch: int = Field(default=128, ge=2, description="crops in a step")
     learning_rate: float = Field(default=3e-3, gt=0, description="AdamW's, at its highest")
     weight_decay: float = Field(default=0.02, ge=0, description="AdamW's")
@@ -50,7 +50,7 @@ class TrainSettings(BaseModel):
     )
     threads: int = Field(default=2, ge=1, description="CPU threads of torch")
     shares: tuple[float, float, float] = Field(
-        default=(0.7, 0.15, 0.15), description="of the crops for training, validation, test"
+        default=(0.6, 0.2, 0.2), description="of the crops for training, validation, test"
     )
     max_healthy_loss: float = Field(
         default=0.03, gt=0, lt=0.5, description="share of the healthy that may be lost"

@@ -43,7 +43,7 @@ class VoteSettings(BaseModel):
         "down, so few views lose none)",
     )
     logit_limit: float = Field(
-        default=6.0, gt=0, description="logits are clipped to ± this; no unit"
+        default=8.0, gt=0, description="logits are clipped to ± this; no unit"
     )
 
 
