@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from drivers.dispenser import DispenserSettings
 from drivers.mmcore_camera import MMCoreCameraSettings
 from drivers.serial_link import SerialLinkSettings
 from hardware_sim.dispenser import start_simulated_dispenser
@@ -81,6 +82,7 @@ def rig_of(settings: DemoSettings, scene: SceneSettings, port: str) -> RigSettin
             gaps_by_elapsed=True,
         ),
         port=SerialLinkSettings(port=port),
+        dispenser=DispenserSettings(least_us_per_byte=10e6 / SimDispenserSettings().baud),
         model=ModelSettings(bundle=settings.bundle),
         record=RecordSettings(folder=Path()),
         run=RunSettings(

@@ -62,7 +62,13 @@ def bench_pipeline(bundle: Bundle, classifier: Classifier, frames: BenchFrames) 
         threshold=lambda views: bundle.operating_point(views).threshold,
         votes=manifest.votes,
     )
-    vision = PixelVision(segmenter, classifier, crops, pitch_um=pitch_um)
+    vision = PixelVision(
+        segmenter,
+        classifier,
+        crops,
+        pitch_um=pitch_um,
+        weigh_below_um=decider.settings.weigh_below_um,
+    )
     tracker = Tracker(TrackSettings(), pitch_um=pitch_um, width_px=width)
     return Pipeline(vision, tracker, decider, junction_um=width * pitch_um + 10_000)
 

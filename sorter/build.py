@@ -50,7 +50,13 @@ def build_vision(rig: RigSettings, bundle: Bundle, classifier: Classifier) -> Pi
     crops = CropSettings(
         size_px=manifest.size_px, pitch_um=manifest.pitch_um, level=manifest.background_level
     )
-    return PixelVision(segmenter, classifier, crops, pitch_um=camera.pitch_um)
+    return PixelVision(
+        segmenter,
+        classifier,
+        crops,
+        pitch_um=camera.pitch_um,
+        weigh_below_um=rig.decide.weigh_below_um,
+    )
 
 
 def build_pipeline(rig: RigSettings, bundle: Bundle, vision: Vision) -> Pipeline:

@@ -238,7 +238,7 @@ class Controller:
     def _decided(self, decided: DecidedObject, frame: Frame, liquid_ns: float, now_ns: int) -> None:
         """Hand the object to the recorder, then to the scheduler."""
         track, decision = decided.track, decided.decision
-        arrival = track.arrival(self._view.junction_um)
+        arrival = decided.arrival
         rest = self._scheduler.rest_outlet
         if arrival is None and decision.outlet != rest:
             decision = _changed(decision, rest, Reason.UNSEEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,8 @@ class Detection:
         split: cut from a body that touched another; its neighbour is a detection of its own.
         double: two or more touching bodies that could not be told apart.
         contour: (n, 2) int32, x and y in frame pixels.
+        deficit_um2: light taken out, as the area of an opaque disc that takes out as much
+            (`sorter.speck`); measured only where it is asked for, NaN elsewhere.
     """
 
     x_px: float
@@ -38,3 +41,4 @@ class Detection:
     split: bool
     double: bool
     contour: NDArray[np.int32]
+    deficit_um2: float = math.nan

@@ -193,15 +193,16 @@ def pack_detection(d: Detection) -> tuple[Any, ...]:
         d.touches_border,
         d.split,
         d.double,
+        d.deficit_um2,
     )
 
 
 def unpack_detection(fields: Sequence[Any]) -> Detection:
     """A detection without a contour."""
-    x, y, area, diameter, circularity, solidity, grey, bbox, border, split, double = fields
+    x, y, area, diameter, circularity, solidity, grey, bbox, border, split, double, deficit = fields
     return Detection(
         x, y, area, diameter, circularity, solidity, grey, tuple(bbox), border, split, double,
-        _NO_CONTOUR,
+        _NO_CONTOUR, deficit,
     )  # fmt: skip
 
 

@@ -26,18 +26,20 @@ class JunctionSettings(BaseModel):
     )
     valve_on_ms: float = Field(25.0, ge=0, description="lag of the valve when it opens, ms")
     valve_off_ms: float = Field(15.0, ge=0, description="lag of the valve when it closes, ms")
-    valve_jitter_ms: float = Field(3.0, ge=0, description="scatter of both lags (1 sigma), ms")
+    valve_jitter_ms: float = Field(
+        3.0, ge=0, description="half width of the spread of both lags, ms"
+    )
     min_dwell_ms: float = Field(
         40.0, gt=0, description="shortest time that the gate stays in one position, ms"
     )
     margin_ms: float = Field(
-        10.0, ge=0, description="added on both sides of the arrival interval, ms"
+        4.0, ge=0, description="added on both sides of the arrival interval, ms"
     )
 
     @property
     def guard_ns(self) -> int:
-        """How long before and after an arrival the gate must stand: three sigma and margin."""
-        return int((3 * self.valve_jitter_ms + self.margin_ms) * 1e6)
+        """How long before and after an arrival the gate must stand: jitter and margin."""
+        return int((self.valve_jitter_ms + self.margin_ms) * 1e6)
 
     @property
     def min_dwell_ns(self) -> int:

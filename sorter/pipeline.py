@@ -8,7 +8,7 @@ recorded run be replayed exactly (see `sorter.journal`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ from sorter.crop import CropSettings, crop
 from sorter.decide import Decider, Decision, Views
 from sorter.detection import Detection
 from sorter.segment import Segmenter
+from sorter.speck import deficit_um2
 from sorter.track import Arrival, Track, Tracker
 
 
@@ -38,7 +39,15 @@ class Vision(Protocol):
 
 
 class PixelVision:
-    """The real thing: OpenCV and ONNX Runtime."""
+    """The real thing: OpenCV and ONNX Runtime.
+
+    Args:
+        segmenter: finds objects; keeps the background.
+        classifier: judges crops.
+        crop_settings: size and pitch of the crops that the classifier takes.
+        pitch_um: µm per pixel of the frames.
+        weigh_below_um: the light deficit of objects smaller than this is measured, µm.
+    """
 
     def __init__(
         self,
@@ -47,7 +56,9 @@ class PixelVision:
         crop_settings: CropSettings,
         *,
         pitch_um: float,
+        weigh_below_um: float,
     ) -> None:
+        self._weigh_below_um = weigh_below_um
         self._segmenter = segmenter
         self._classifier = classifier
         self._crop_settings = crop_settings
@@ -55,7 +66,12 @@ class PixelVision:
 
     def detect(self, frame: Frame) -> Sequence[Detection]:
         """All objects in a frame; the background learns from it."""
-        return self._segmenter.detect(frame.pixels)
+        found = self._segmenter.detect(frame.pixels)
+        return [self._weigh(frame, d) if d.diameter_um < self._weigh_below_um else d for d in found]
+
+    def _weigh(self, frame: Frame, detection: Detection) -> Detection:
+        deficit = deficit_um2(frame.pixels, detection, pitch_um=self._pitch_um)
+        return replace(detection, deficit_um2=deficit)
 
     def classify(
         self, frame: Frame, detections: Sequence[Detection]
@@ -83,6 +99,7 @@ class TrackViews:
     circularities: list[float] = field(default_factory=list)
     solidities: list[float] = field(default_factory=list)
     grey_ratios: list[float] = field(default_factory=list)
+    deficits_um2: list[float] = field(default_factory=list)
     doubles: int = 0
     splits: int = 0
     cut: int = 0
@@ -95,6 +112,7 @@ class TrackViews:
         self.circularities.append(detection.circularity)
         self.solidities.append(detection.solidity)
         self.grey_ratios.append(detection.grey_ratio)
+        self.deficits_um2.append(detection.deficit_um2)
         self.doubles += detection.double
         self.splits += detection.split
         self.cut += detection.touches_border
@@ -112,6 +130,7 @@ class DecidedObject:
 
     track: Track
     views: TrackViews
+    arrival: Arrival | None
     decision: Decision
     healthy_column: int
 
@@ -173,7 +192,7 @@ class Pipeline:
         )
         n_judged = self._look(frame, seen)
         in_view = [
-            (track, track.arrival(self._junction_um))
+            (track, self._tracker.arrival(track, self._junction_um))
             for track in self._tracker.tracks
             if not track.ended
             and len(track.sightings) >= self._min_sightings
@@ -221,10 +240,13 @@ class Pipeline:
                 Views(
                     views.diameters_um,
                     views.circularities,
+                    views.deficits_um2,
                     views.doubles,
                     views.cut,
                     views.stacked(),
                 )
             )
-            decided.append(DecidedObject(track, views, decision, self._decider.healthy_column))
+            arrival = self._tracker.arrival(track, self._junction_um)
+            column = self._decider.healthy_column
+            decided.append(DecidedObject(track, views, arrival, decision, column))
         return decided
