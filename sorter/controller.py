@@ -180,10 +180,12 @@ class Controller:
         liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
         self._answer_gap(frame, liquid_ns)
         result = self._pipeline.process(frame, liquid_ns)
-        for track, arrival in result.in_view:
-            self._scheduler.observe(track.id, arrival or self._anywhen(liquid_ns))
+        if self._scheduler.is_due(now_ns):  # only then does it matter who else is coming
+            for track in result.in_view:
+                arrival = self._pipeline.arrival(track) or self._anywhen(liquid_ns)
+                self._scheduler.observe(track.id, arrival)
         if self._drain_ns is not None:
-            before = [t for t, _ in result.in_view if t.first_exposed_ns <= self._drain_ns]
+            before = [t for t in result.in_view if t.first_exposed_ns <= self._drain_ns]
             self._waits_in_view = bool(before)
         for decided in result.decided:
             self._decided(decided, frame, liquid_ns, now_ns)

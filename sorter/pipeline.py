@@ -142,14 +142,14 @@ class PipelineResult:
     Attributes:
         n_objects: detections in the frame.
         n_judged: views that went to the network.
-        in_view: tracks that are followed and not decided yet, with their arrival if known; specks
-            too small to matter are left out.
+        in_view: tracks that are followed and not decided yet; specks too small to matter are left
+            out.
         decided: objects decided with this frame.
     """
 
     n_objects: int
     n_judged: int
-    in_view: list[tuple[Track, Arrival | None]]
+    in_view: list[Track]
     decided: list[DecidedObject]
 
 
@@ -192,13 +192,17 @@ class Pipeline:
         )
         n_judged = self._look(frame, seen)
         in_view = [
-            (track, self._tracker.arrival(track, self._junction_um))
+            track
             for track in self._tracker.tracks
             if not track.ended
             and len(track.sightings) >= self._min_sightings
             and track.last.diameter_um >= self._decider.settings.speck_um
         ]
         return PipelineResult(len(detections), n_judged, in_view, self._decide(ended))
+
+    def arrival(self, track: Track) -> Arrival | None:
+        """When a track's body reaches the junction, as far as it is known now."""
+        return self._tracker.arrival(track, self._junction_um)
 
     def drain(self) -> list[DecidedObject]:
         """Decide what is still in view, for the end of a run."""
@@ -246,7 +250,7 @@ class Pipeline:
                     views.stacked(),
                 )
             )
-            arrival = self._tracker.arrival(track, self._junction_um)
+            arrival = self.arrival(track)
             column = self._decider.healthy_column
             decided.append(DecidedObject(track, views, arrival, decision, column))
         return decided

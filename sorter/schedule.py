@@ -154,6 +154,10 @@ class Scheduler:
         """A track that turned out to be nothing."""
         self._bodies.pop(object_id, None)
 
+    def is_due(self, now_ns: int) -> bool:
+        """Whether `plan` may send something now."""
+        return bool(self._due(now_ns))
+
     def plan(self, now_ns: int) -> list[Ruling]:
         """Send what is due. Call at least every few ms."""
         rulings: list[Ruling] = []
