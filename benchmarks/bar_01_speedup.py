@@ -1,7 +1,8 @@
 """The shipped pipeline against scikit-image and torch eager: the same frames, in one run.
 
-Bar: at p50 at least 20 times faster, one thread each. Both sides take turns in short blocks of
-frames, so that whatever else the machine does meanwhile meets both.
+Bar: at p50 at least 20 times faster, one thread each, both sides measuring the same quantities.
+The baseline without perimeter, solidity and mean grey is timed too, and its ratio stated. All take
+turns in short blocks of frames, so that whatever else the machine does meanwhile meets all.
 
     python -m benchmarks.bar_01_speedup [frames]
 """
@@ -32,8 +33,8 @@ WARM_UP_BLOCKS = 4
 Times = NDArray[np.float64]
 
 
-def _both_sides(frames: BenchFrames) -> tuple[Callable[[int], int], Callable[[int], int]]:
-    """Pipeline and baseline: each takes a frame's number, gives the count of classified objects."""
+def _sides(frames: BenchFrames) -> dict[str, Callable[[int], int]]:
+    """Pipeline and baselines: a frame's number in, the count of classified objects out."""
     bundle = load_bundle("default")
     classifier = Classifier(bundle, InferSettings(providers="cpu", threads=1))
     classifier.warm_up()
@@ -50,7 +51,10 @@ def _both_sides(frames: BenchFrames) -> tuple[Callable[[int], int], Callable[[in
     def theirs(i: int) -> int:
         return len(baseline.process(frames.frames[i % length]))
 
-    return ours, theirs
+    def bare(i: int) -> int:
+        return len(baseline.process(frames.frames[i % length], measures=False))
+
+    return {"pipeline": ours, "baseline": theirs, "bare baseline": bare}
 
 
 def _block_ms(step: Callable[[int], int], first: int) -> tuple[Times, list[int]]:
@@ -77,46 +81,36 @@ def _ratio_interval(ours: Times, theirs: Times) -> tuple[float, float]:
 def main(n_frames: int = 640) -> None:
     """Measure, print, exit."""
     torch.set_num_threads(1)
-    frames = bench_frames(OBJECTS)
-    ours_step, theirs_step = _both_sides(frames)
-    ours, theirs = [], []
-    counts: dict[str, list[int]] = {"pipeline": [], "baseline": []}
+    sides = _sides(bench_frames(OBJECTS))
+    times: dict[str, list[Times]] = {name: [] for name in sides}
+    counts: dict[str, list[int]] = {name: [] for name in sides}
     gc.collect()
     for block in range(-WARM_UP_BLOCKS, max(2, n_frames // BLOCK)):
         first = (block + WARM_UP_BLOCKS) * BLOCK
-        ours_ms, ours_found = _block_ms(ours_step, first)
-        theirs_ms, theirs_found = _block_ms(theirs_step, first)
-        if block >= 0:
-            ours.append(ours_ms)
-            theirs.append(theirs_ms)
-            counts["pipeline"] += ours_found
-            counts["baseline"] += theirs_found
-    _report(np.array(ours), np.array(theirs), counts)
+        for name, step in sides.items():
+            block_ms, found = _block_ms(step, first)
+            if block >= 0:
+                times[name].append(block_ms)
+                counts[name] += found
+    _report({name: np.array(blocks) for name, blocks in times.items()}, counts)
 
 
-def _report(ours: Times, theirs: Times, counts: dict[str, list[int]]) -> None:
-    n = ours.size
+def _report(times: dict[str, Times], counts: dict[str, list[int]]) -> None:
     rows = []
-    for name, times in (("pipeline", ours), ("baseline", theirs)):
+    n = times["pipeline"].size
+    for name, blocks in times.items():
         share = float(np.mean(np.array(counts[name]) == OBJECTS))
         what = f"{name}, frames with all {OBJECTS} classified"
         rows.append(Row(what, n, share, ">= 0.99", share >= 0.99))
-        p50, p99 = np.percentile(times, [50, 99])
+        p50, p99 = np.percentile(blocks, [50, 99])
         rows.append(Row(f"{name} p50, ms", n, float(p50), "stated", True))
         rows.append(Row(f"{name} p99, ms", n, float(p99), "stated", True))
-    ratio = float(np.median(theirs) / np.median(ours))
-    p99 = float(np.percentile(theirs, 99) / np.percentile(ours, 99))
-    rows.append(Row("baseline / pipeline at p99", n, p99, "stated", True))
-    rows.append(
-        Row(
-            "baseline / pipeline at p50",
-            n,
-            ratio,
-            f">= {BAR:g}",
-            ratio >= BAR,
-            _ratio_interval(ours, theirs),
-        )
-    )
+    ours = times["pipeline"]
+    for name, bar in (("bare baseline", "stated"), ("baseline", f">= {BAR:g}")):
+        ratio = float(np.median(times[name]) / np.median(ours))
+        passed = bar == "stated" or ratio >= BAR
+        interval = _ratio_interval(ours, times[name])
+        rows.append(Row(f"{name} / pipeline at p50", n, ratio, bar, passed, interval))
     finish("Speed against scikit-image and torch eager, one thread each", rows)
 
 

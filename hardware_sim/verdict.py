@@ -19,6 +19,7 @@ from hardware_sim.truth_log import BodyTruth, Truth
 UNSAFE_FROM_UM = 30.0
 COLLECT = "collect"
 # Words of sorter.decide that a healthy spheroid gets only when it was judged wrongly.
+_FRAGMENTS = frozenset({"speck", "too_small", "unseen"})
 _MISJUDGED = frozenset({"unhealthy", "unsure", "not_a_spheroid"})
 # A centroid may lie so far off the true centre: outline, defocus, satellites.
 _REACH_PX = 6.0
@@ -97,7 +98,8 @@ def judge(
       says so; ``unsafe_bodies`` are their numbers. Members of a touching pair that passed for one
       body are ``doubles_unseen`` (counted in pairs) instead, of ``doubles`` touching pairs.
     * ``seen_twice``, ``not_seen``: of ``units`` (a single spheroid or a touching group) those with
-      more tracks than members, and with none.
+      more tracks than members, and with none. Fragments and satellites of a falling-apart spheroid
+      are objects of their own; only tracks that counted as a spheroid make it seen twice.
     * ``outlets``: one row per body that passed the junction.
 
     Args:
@@ -106,13 +108,17 @@ def judge(
         tracks: the controller's objects.
         pitch_um: µm per pixel.
         until_ns: bodies that pass the junction after this host time are left out of everything
-            but ``unsafe``: the run was being ended.
+            but ``unsafe``: the run was being ended. So are those that came into view once the
+            run was draining, and that the controller therefore sent to rest.
     """
     matched = match_tracks(truth.bodies, tracks, pitch_um)
     passed = [b for b in truth.bodies if b.junction_ns is not None]
     outlets = {b.body: outlet_at(edges, b.junction_ns or 0) for b in passed}
     unsafe, doubles_unseen = _unsafe(passed, outlets, matched)
-    counted = [b for b in truth.bodies if _counts(b, until_ns)]
+    stopping = {
+        number for number, theirs in matched.items() if any(t.reason == "stopping" for t in theirs)
+    }
+    counted = [b for b in truth.bodies if _counts(b, until_ns) and b.body not in stopping]
     spheroids = [b for b in counted if b.kind == "spheroid"]
     arrived = [b for b in spheroids if not b.lost]
     return {
@@ -219,11 +225,12 @@ def _unsafe(
 
 def _seen(spheroids: Sequence[BodyTruth], matched: Mapping[int, list[TrackRow]]) -> dict[str, int]:
     units = _units(spheroids)
-    tracks = [sum(len(matched.get(b.body, ())) for b in unit) for unit in units]
+    tracks = [[t for b in unit for t in matched.get(b.body, ())] for unit in units]
+    counted = [sum(t.reason not in _FRAGMENTS for t in theirs) for theirs in tracks]
     return {
         "units": len(units),
-        "seen_twice": sum(n > len(unit) for n, unit in zip(tracks, units, strict=True)),
-        "not_seen": sum(n == 0 for n in tracks),
+        "seen_twice": sum(n > len(unit) for n, unit in zip(counted, units, strict=True)),
+        "not_seen": sum(not theirs for theirs in tracks),
     }
 
 
