@@ -6,13 +6,17 @@ one model, one way to vote and at least so many views.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from calibration.store import CalibrationStore, Entry, Value, new_entry
-from models.metrics import choose_threshold
-from models.votes import VoteSettings
+from models.dataset import LABELS, load_crops
+from models.infer import Classifier
+from models.metrics import choose_threshold, vote_objects
+from models.votes import VoteSettings, not_healthy
 from sorter.errors import CheckFailed, InputError
 
 KIND = "threshold"
@@ -94,6 +98,40 @@ def calibrate_threshold(
         },
         conditions=conditions,
         note=note,
+    )
+
+
+def threshold_from_data(
+    data: Path, classifier: Classifier, *, max_healthy_loss: float, min_views: int
+) -> Entry:
+    """Choose a threshold from labelled crops: each object is scored like in a run, by its votes.
+
+    Args:
+        data: data set of `models.dataset`; crops that share ``object`` are views of one body.
+            What is labelled neither healthy nor unhealthy is left out.
+        classifier: of the bundle that the threshold is for.
+        max_healthy_loss: share of the healthy that may be lost.
+        min_views: how many views vote; objects with fewer are left out.
+
+    Raises:
+        InputError: the data set can't be read, or holds too few such objects of a kind.
+        BundleError: its crops are of another µm/px than the bundle's.
+    """
+    crops = load_crops(data)
+    bundle = classifier.bundle
+    bundle.check_fits(crops.pitch_um)
+    known = np.isin(crops.label, [LABELS.index("healthy"), LABELS.index("unhealthy")])
+    crops = crops.subset(np.flatnonzero(known))
+    probabilities = classifier.predict(crops.images).probabilities
+    suspicion = not_healthy(probabilities, bundle.manifest.labels).astype(np.float64)
+    votes = bundle.manifest.votes
+    scores, first = vote_objects(suspicion, crops.object, min_views, votes)
+    return calibrate_threshold(
+        scores,
+        crops.label[first] == LABELS.index("unhealthy"),
+        threshold_conditions(bundle.manifest.sha256, votes, min_views),
+        ThresholdSettings(max_healthy_loss=max_healthy_loss),
+        note=f"{len(crops)} crops, sha256 {crops.content_hash[:12]}…",
     )
 
 

@@ -16,7 +16,6 @@ import contextlib
 import multiprocessing
 import os
 import select
-import signal
 import socket
 import sys
 import threading
@@ -29,6 +28,7 @@ from typing import IO, Any, Protocol
 from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
 from hardware_sim.gate_log import GateEdge, format_line
 from sorter.errors import LinkError, SettingsError
+from sorter.processes import ignore_interrupts, interrupts_held
 
 __all__ = ["SimDispenserSettings", "SimulatedDispenser", "serve", "start_simulated_dispenser"]
 
@@ -271,7 +271,8 @@ def start_simulated_dispenser(settings: SimDispenserSettings) -> SimulatedDispen
     process = context.Process(
         target=_child, args=(settings, theirs), name="simulated-dispenser", daemon=True
     )
-    process.start()
+    with interrupts_held():
+        process.start()
     theirs.close()
     try:
         said = ours.recv() if ours.poll(_START_S) else f"no word from it in {_START_S:.0f} s"
@@ -299,7 +300,7 @@ class _WrongSettings:
 
 def _child(settings: SimDispenserSettings, stopper: Connection) -> None:
     # Ctrl-C goes to the whole terminal: the controller drains first, then stops this device.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     # The other end is closed by the parent's stop, or by the system when the parent dies.
     wakes = [] if sys.platform == "win32" else [stopper]
     try:

@@ -140,6 +140,10 @@ class Controller:
         """Nothing that was seen before the drain waits for a decision or for its opening's end."""
         return not self._waits_in_view and self._scheduler.waiting == 0
 
+    def stop_camera(self) -> None:
+        """Expose no more; frames that wait can still be taken, one a step."""
+        self._camera.stop()
+
     def stop(self, now_ns: int) -> None:
         """Camera off, gate to rest; what has no command is ruled to rest."""
         self._camera.stop()

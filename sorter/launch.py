@@ -8,11 +8,14 @@ notices and does the same.
 from __future__ import annotations
 
 import multiprocessing
+import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import TracebackType
 
 from sorter.errors import RunFault, SorterError
 from sorter.processes import ignore_interrupts, interrupts_held
@@ -20,6 +23,8 @@ from sorter.record import EndReason, Recorder
 from sorter.settings import RigSettings
 
 READY_TIMEOUT_S = 60.0
+_POLL_S = 0.25
+_LAST_WORDS_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ class ControllerError(SorterError):
 class ControllerProcess:
     """The controller, running elsewhere.
 
-    Use: `start`, `wait_ready`, then `wait` (perhaps `stop` first). Safe to `stop` at any moment.
+    Use with ``with``: `start`, `wait_ready`, then `wait` (perhaps `stop` first), `result`. Safe to
+    `stop` at any moment; leaving the block stops it and waits, and ends it where it hangs.
     """
 
     def __init__(self, process: BaseProcess, connection: Connection) -> None:
@@ -77,31 +83,54 @@ class ControllerProcess:
         assert self._process.pid is not None
         return self._process.pid
 
-    def wait_ready(self) -> Path:
+    def __enter__(self) -> ControllerProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process.is_alive():
+            self.stop("the command line ends")
+            self._process.join(_LAST_WORDS_S)
+        if self._process.is_alive():  # it hangs, perhaps in a camera's driver
+            self._process.kill()
+            self._process.join()
+        self._connection.close()
+
+    def wait_ready(self, asked: Callable[[], bool] = lambda: False) -> Path | None:
         """Wait until camera, dispenser, model and record answer; returns the record's path.
+
+        Args:
+            asked: whether somebody wants to stop; looked at a few times a second. Then None is
+                returned.
 
         Raises:
             SorterError: what the controller failed with.
         """
-        if not self._connection.poll(READY_TIMEOUT_S):
-            self.stop("no answer")
-            raise RunFault(
-                "the controller did not get ready in time",
-                do="Check the camera and the port; a camera's driver may hang",
-            )
+        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        while not self._connection.poll(_POLL_S):
+            if asked():
+                return None
+            if time.monotonic() > deadline_s:
+                raise RunFault(
+                    "the controller did not get ready in time",
+                    do="Check the camera and the port; a camera's driver may hang",
+                )
         message = self._receive()
         if isinstance(message, _Ready):
             return message.record
         self._ended = message
-        self._process.join()
         raise _error(message)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end for at most so long; True when the controller has ended."""
         if self._ended is None and self._connection.poll(timeout_s):
             message = self._receive()
-            assert not isinstance(message, _Ready)
-            self._ended = message
+            if not isinstance(message, _Ready):  # it got ready after it was asked to stop
+                self._ended = message
         return self._ended is not None
 
     def stop(self, why: str) -> None:
@@ -116,8 +145,7 @@ class ControllerProcess:
         """How it ended. Raises the `SorterError` that it ended with."""
         while not self.wait(1.0):
             pass
-        self._process.join()
-        self._connection.close()
+        self._process.join(_LAST_WORDS_S)
         if isinstance(self._ended, _Ended):
             return self._ended.reason
         raise _error(self._ended)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
+from types import FrameType
 
 
 @contextlib.contextmanager
@@ -24,6 +26,31 @@ def interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@dataclass(slots=True)
+class Interrupts:
+    """How often Ctrl-C came."""
+
+    count: int = 0
+
+
+@contextlib.contextmanager
+def interrupts_noted() -> Iterator[Interrupts]:
+    """Inside, Ctrl-C is counted and nothing is torn; who waits looks at the count now and then.
+
+    Only in the main thread, like everything about signals in Python.
+    """
+    noted = Interrupts()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.count += 1
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def ignore_interrupts() -> None:

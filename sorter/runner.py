@@ -156,6 +156,9 @@ def turn(controller: Controller, rig: RigSettings, clock: Clock, stop: StopReque
             reason = "interrupted" if asked else "done"
             controller.drain(now_ns, asked or "time is over")
             drained_by_ns = now_ns + int(rig.run.drain_s * 1e9)
+    controller.stop_camera()
+    while controller.step(clock.now_ns()):
+        pass  # a frame that has arrived counts, though nothing in it is new
     controller.stop(clock.now_ns())
     return reason
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,7 +26,7 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bundle: str = Field(
+    bundle: Path | Literal["default"] = Field(
         "default",
         description="folder of the model bundle; 'default' is the shipped one, which "
         "was trained on simulated spheroids only",

@@ -1,7 +1,27 @@
-"""The `sorter` command."""
+"""The `sorter` command.
+
+Nothing is imported here before `main` runs, so that Ctrl-C is answered from the first moment.
+"""
 
 from __future__ import annotations
 
-from sorter.cli.app import main
+import signal
+import sys
 
-__all__ = ["main"]
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry point of the command `sorter`."""
+    try:
+        from sorter.cli import afterwards, calibrations, looking, modelling, rig
+        from sorter.cli.app import app
+
+        for module in (rig, looking, modelling, calibrations, afterwards):
+            module.register(app)
+        app()
+    except KeyboardInterrupt:  # before or after a subcommand's own time
+        sys.exit(INTERRUPTED)
+    finally:
+        # What is over can't be interrupted: a traceback would be all that comes of it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

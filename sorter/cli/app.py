@@ -17,10 +17,10 @@ from typing import Annotated, Any, ParamSpec
 import typer
 from rich.console import Console
 
+from sorter.cli import INTERRUPTED
 from sorter.errors import SorterError
 
 P = ParamSpec("P")
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="sorter",
@@ -89,15 +89,3 @@ def _root(
     ] = False,
 ) -> None:
     """Nothing to do before a subcommand."""
-
-
-def main() -> None:
-    """Entry point of the command `sorter`."""
-    from sorter.cli import afterwards, calibrations, looking, modelling, rig
-
-    for module in (rig, looking, modelling, calibrations, afterwards):
-        module.register(app)
-    try:
-        app()
-    except KeyboardInterrupt:  # before or after a subcommand's own time
-        sys.exit(INTERRUPTED)

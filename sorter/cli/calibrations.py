@@ -2,26 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sorter.cli.app import JsonFlag, console_out, put_json, told
 
+if TYPE_CHECKING:
+    from drivers.ports import Camera, Clock, Pixels
+
+_IDLE_NS = 1_000_000
 Store = Annotated[Path, typer.Option(help="folder of the calibration store")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the subcommands."""
     calibrate = typer.Typer(help="Measure a rig; entries are dated, and never overwritten.")
+    calibrate.command("background")(background)
     calibrate.command("threshold")(threshold)
-    calibrate.callback()(_group)
     app.add_typer(calibrate, name="calibrate", no_args_is_help=True)
 
 
-def _group() -> None:
-    """Measure a rig."""
+@told
+def background(
+    rig_file: Annotated[Path, typer.Argument(metavar="RIG.toml", help="the rig's settings file")],
+    frames: Annotated[int, typer.Option(min=50, help="frames to look at")] = 400,
+    store: Store = Path("calibration"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure how bright and how even the light is; spheroids may flow past meanwhile.
+
+    Example: sorter calibrate background rig.toml
+    """
+    from calibration.background import calibrate_background
+    from calibration.store import CalibrationStore
+    from drivers.clock import MonotonicClock
+    from drivers.mmcore_camera import MMCoreCamera
+    from sorter.settings import load_rig
+
+    rig = load_rig(rig_file)
+    clock = MonotonicClock()
+    camera = MMCoreCamera(rig.camera, clock)
+    try:
+        camera.start()
+        entry = calibrate_background(
+            islice(_frames_of(camera, clock), frames),
+            pitch_um=rig.camera.pitch_um,
+            bit_depth=rig.camera.bit_depth,
+            segment=rig.segment,
+        )
+    finally:
+        camera.close()
+    path = CalibrationStore(store).add(entry)
+    if as_json:
+        put_json(entry.model_dump(mode="json") | {"file": str(path)})
+        return
+    v = entry.values
+    console_out().print(
+        f"level {v['level']:.1%} of full scale, falloff {v['falloff']:.1%}, noise {v['noise']:.2%},"
+        f" flicker {v['flicker']:.2%}; kept in {path}",
+        soft_wrap=True,
+    )
+
+
+def _frames_of(camera: Camera, clock: Clock) -> Iterator[Pixels]:
+    """Frames of a started camera, one after the other; raises `CameraError` when none comes."""
+    while True:
+        frame = camera.pop()
+        if frame is None:
+            clock.wait_until(clock.now_ns() + _IDLE_NS)
+        else:
+            yield frame.pixels
 
 
 @told

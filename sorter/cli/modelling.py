@@ -24,7 +24,9 @@ def register(app: typer.Typer) -> None:
     sim.command("dataset")(sim_dataset)
     sim.command("dispenser")(sim_dispenser)
     app.add_typer(sim, name="sim", no_args_is_help=True)
-    train = typer.Typer(help="Train models (needs the extra: pip install spheroid-sorter[train]).")
+    train = typer.Typer(
+        help="Train models (needs the extra: pip install spheroid-sorter\\[train])."
+    )
     train.command("classifier")(train_classifier)
     # A group with one command would be folded into it; `train gan` comes beside it later.
     train.callback()(_group)

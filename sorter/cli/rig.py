@@ -1,17 +1,24 @@
-"""`sorter demo`, `run`, `init`, `sim dispenser`: everything that sorts."""
+"""`sorter demo`, `run`, `init`: everything that sorts."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
-from sorter.cli.app import INTERRUPTED, JsonFlag, console_err, console_out, put_json, told
-from sorter.errors import UsageError
+from sorter.cli import INTERRUPTED
+from sorter.cli.app import JsonFlag, console_err, console_out, put_json, told
+from sorter.errors import SorterError, UsageError
 
+if TYPE_CHECKING:
+    from sorter.processes import Interrupts
+    from sorter.settings import RigSettings
+
+_LONG = ("outlets", "unsafe_bodies")
 RigFile = Annotated[Path, typer.Argument(metavar="RIG.toml", help="the rig's settings file")]
 
 
@@ -42,6 +49,8 @@ def demo(
     Example: sorter demo --rate-hz 2 --unhealthy 0.05 --out my-demo
     """
     from hardware_sim.demo_rig import DemoSettings, demo_truth, start_demo_rig
+    from sorter.files import write_atomic
+    from sorter.processes import interrupts_noted
 
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = out or Path(f"demo-run-{stamp}")
@@ -51,15 +60,18 @@ def demo(
         unhealthy=unhealthy,
         duration_s=duration_s,
         source=source,
-        bundle=bundle,
+        # What the rig file names is relative to that file; what is typed, to where one is.
+        bundle=bundle if bundle == "default" else str(Path(bundle).absolute()),
         shadow=shadow,
     )
-    with start_demo_rig(folder, choice) as ready:
-        record, reason = _sort(ready.rig_file, console_err() if as_json else console_out())
+    console = console_err() if as_json else console_out()
+    with interrupts_noted() as interrupts, start_demo_rig(folder, choice) as ready:
+        record, reason = _sort(ready.rig_file, console, interrupts)
     from sorter.record_reader import open_record
 
     with open_record(record) as reader:
         truth, rendered = demo_truth(ready.folder, reader)
+    write_atomic(ready.folder / "truth.json", json.dumps(truth, allow_nan=False, indent=1) + "\n")
     _tell(record, ready.folder / "report.html", truth, rendered, as_json=as_json)
     _exit_for(reason)
 
@@ -75,12 +87,16 @@ def run(
 
     Example: sorter run rig.toml --shadow
     """
+    from sorter.processes import interrupts_noted
+
     changes: dict[str, Any] = {}
     if shadow:
         changes["shadow"] = True
     if duration_s is not None:
         changes["duration_s"] = duration_s
-    record, reason = _sort(rig_file, console_err() if as_json else console_out(), **changes)
+    console = console_err() if as_json else console_out()
+    with interrupts_noted() as interrupts:
+        record, reason = _sort(rig_file, console, interrupts, **changes)
     _tell(record, record.with_suffix(".html"), None, None, as_json=as_json)
     _exit_for(reason)
 
@@ -112,28 +128,46 @@ def init(
     console_out().print(f"wrote {rig_file}; next: sorter run {rig_file} --shadow")
 
 
-def _sort(rig_file: Path, console: Console, **changes: Any) -> tuple[Path, str]:
+def _sort(
+    rig_file: Path, console: Console, interrupts: Interrupts, **changes: Any
+) -> tuple[Path, str]:
     """Run the controller with a live display; returns the record and how the run ended."""
-    from sorter.launch import ControllerProcess
-    from sorter.live import watch
     from sorter.settings import load_rig
-    from sorter.settings_dump import dump_commented_toml
 
     rig = load_rig(rig_file)
     rig = rig.model_copy(update={"run": rig.run.model_copy(update=changes)})
-    toml = dump_commented_toml(type(rig), rig)
     console.print("starting camera, dispenser, model and record …")
-    controller = ControllerProcess.start(rig, toml)
-    record: Path | None = None
-    while True:
+    if interrupts.count:
+        raise KeyboardInterrupt
+    return _follow(rig, console, interrupts)
+
+
+def _follow(rig: RigSettings, console: Console, interrupts: Interrupts) -> tuple[Path, str]:
+    """Start the controller, show what it does, ask it to stop on Ctrl-C, wait for its end."""
+    from sorter.launch import ControllerProcess
+    from sorter.live import watch
+    from sorter.settings_dump import dump_commented_toml
+
+    stopping = False
+    with ControllerProcess.start(rig, dump_commented_toml(type(rig), rig)) as controller:
+
+        def ended(timeout_s: float) -> bool:
+            nonlocal stopping
+            if interrupts.count and not stopping:
+                stopping = True
+                console.print("stopping: what is under way is sorted, then the gate goes to rest …")
+                controller.stop("Ctrl-C")
+            return controller.wait(timeout_s)
+
+        record = controller.wait_ready(asked=lambda: interrupts.count > 0)
+        if record is None:
+            raise KeyboardInterrupt
         try:
-            if record is None:
-                record = controller.wait_ready()
-            watch(record, controller.wait, console=console, duration_s=rig.run.duration_s)
+            watch(record, ended, console=console, duration_s=rig.run.duration_s)
             return record, controller.result()
-        except KeyboardInterrupt:
-            console.print("stopping: draining what is under way, then the gate goes to rest …")
-            controller.stop("Ctrl-C")
+        except SorterError:
+            console.print(f"what was recorded: sorter report {record}", soft_wrap=True)
+            raise
 
 
 def _tell(
@@ -144,7 +178,10 @@ def _tell(
     *,
     as_json: bool,
 ) -> None:
-    """The sort report: on the terminal or as JSON, and as a page."""
+    """The sort report: on the terminal or as JSON, and as a page.
+
+    The JSON has the figures of the truth; its row for each body is for the page.
+    """
     from sorter.record_reader import open_record
     from sorter.report import write_report
     from sorter.report_text import sort_report_text
@@ -154,7 +191,10 @@ def _tell(
         summary = summarize(reader)
     write_report(record, page, truth)
     if as_json:
-        put_json(with_truth(summary, truth, rendered) | {"record": str(record), "page": str(page)})
+        figures = truth and {k: v for k, v in truth.items() if k not in _LONG}
+        put_json(
+            with_truth(summary, figures, rendered) | {"record": str(record), "page": str(page)}
+        )
         return
     console = console_out()
     console.print(sort_report_text(summary, truth))
