@@ -18,8 +18,9 @@ from hardware_sim.truth_log import BodyTruth, Truth
 
 UNSAFE_FROM_UM = 30.0
 COLLECT = "collect"
-# Words of sorter.decide that a healthy spheroid gets only when it was judged wrongly.
+# Words of sorter.decide that don't count an object as a spheroid.
 _FRAGMENTS = frozenset({"speck", "too_small", "unseen"})
+# Those that a healthy spheroid gets only when it was judged wrongly.
 _MISJUDGED = frozenset({"unhealthy", "unsure", "not_a_spheroid"})
 # A centroid may lie so far off the true centre: outline, defocus, satellites.
 _REACH_PX = 6.0
