@@ -41,6 +41,7 @@ class DemoSettings:
     unhealthy: float = 0.10
     duration_s: float = 60.0
     source: Literal["simulated", "real"] = "simulated"
+    real_images: Path | None = None
     bundle: str = "default"
     shadow: bool = False
 
@@ -59,10 +60,27 @@ def scene_of(settings: DemoSettings) -> SceneSettings:
     return SceneSettings(
         seed=settings.seed,
         source=settings.source,
+        real_images=_real_images(settings),
         gate_log=Path(GATE_LOG),
         truth_log=Path(TRUTH_LOG),
         feed=FeedSettings(rate_hz=settings.rate_hz, unhealthy=settings.unhealthy),
     )
+
+
+def _real_images(settings: DemoSettings) -> Path | None:
+    """The folder with the real images: the one that was named, or the repository's own."""
+    if settings.source == "simulated":
+        return None
+    own = Path(__file__).parents[1] / "tests" / "data" / "real"
+    folder = settings.real_images or own
+    if not folder.is_dir():
+        raise UsageError(
+            "there are no real images here",
+            on=folder,
+            do="Name the folder with --real-images; the project's repository has them in "
+            "tests/data/real, an installed package doesn't",
+        )
+    return folder.absolute()
 
 
 def rig_of(settings: DemoSettings, scene: SceneSettings, port: str) -> RigSettings:
@@ -105,9 +123,9 @@ def start_demo_rig(folder: Path, settings: DemoSettings) -> Iterator[DemoRig]:
         raise UsageError(
             "the folder for the demo is not empty", on=folder, do="Name another one with --out"
         )
+    scene = scene_of(settings)
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
-    scene = scene_of(settings)
     write_atomic(folder / "scene.toml", dump_scene(scene))
     template = resources.files("hardware_sim").joinpath("sim_camera.cfg")
     write_atomic(folder / "camera.cfg", template.read_text("utf-8"))

@@ -173,6 +173,7 @@ class Controller:
             n_objects = self._take(frame, now_ns)
         self._apply(self._scheduler.plan(now_ns), now_ns)
         if frame is not None:
+            self._scheduler.prune(now_ns)
             self._finish_frame(frame, n_objects)
         if now_ns - self._last_status_ns > STATUS_PERIOD_NS:
             self._publish(now_ns)

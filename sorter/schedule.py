@@ -164,7 +164,6 @@ class Scheduler:
         for body in self._due(now_ns):
             if body.outlet != self._outlets.rest:  # one ruled before it may have undone it
                 rulings += self._rule(body, now_ns)
-        self._prune(now_ns)
         return rulings
 
     def refused(self, command_id: int, now_ns: int) -> list[Ruling]:
@@ -315,8 +314,12 @@ class Scheduler:
         certain = self._policy == "yield"
         return window(body.arrival, self._liquid, tuple(openings), certain=certain)
 
-    def _prune(self, now_ns: int) -> None:
-        """Forget what has passed the junction, and openings that the liquid has forgotten."""
+    def prune(self, now_ns: int) -> None:
+        """Forget what has passed the junction, and openings that the liquid has forgotten.
+
+        Call with each frame, and only then: a replay leaves idle steps out, and what is forgotten
+        earlier or later shifts the liquid's time by some hundred ns.
+        """
         slack_ns = 2 * self._liquid.jump_ns + self._junction.guard_ns
         gone = [
             b.id

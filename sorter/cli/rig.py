@@ -39,6 +39,9 @@ def demo(
         Literal["simulated", "real"],
         typer.Option(help="drawn spheroids, or cut-outs of real images (no truth about health)"),
     ] = "simulated",
+    real_images: Annotated[
+        Path | None, typer.Option(help="folder of the real images; the repository's own otherwise")
+    ] = None,
     bundle: Annotated[str, typer.Option(help="folder of the model bundle")] = "default",
     out: Annotated[Path | None, typer.Option(help="folder for everything that it writes")] = None,
     shadow: Annotated[bool, typer.Option("--shadow", help="decide, but leave the gate")] = False,
@@ -60,6 +63,7 @@ def demo(
         unhealthy=unhealthy,
         duration_s=duration_s,
         source=source,
+        real_images=real_images,
         # What the rig file names is relative to that file; what is typed, to where one is.
         bundle=bundle if bundle == "default" else str(Path(bundle).absolute()),
         shadow=shadow,
