@@ -53,11 +53,15 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A command that was sent, with the opening (effective times) that it causes."""
+    """A command that was sent, with the opening (effective times) that it causes.
+
+    A withdrawn one whose gate already stood open is kept, closed early: the liquid remembers.
+    """
 
     command: Command
     object_id: int
     opening: Opening
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,23 +281,26 @@ class Scheduler:
         theirs = self._window(body, self._openings)
         rulings: list[Ruling] = []
         for sent in list(self._sent.values()):
-            if sent.opening.close_ns > now_ns and theirs.overlaps(
-                sent.opening, self._junction.guard_ns
-            ):
+            if self._sent.get(sent.command.id) is not sent:
+                continue  # one withdrawn before took it along
+            coming = sent.opening.close_ns > now_ns and not sent.withdrawn
+            if coming and theirs.overlaps(sent.opening, self._junction.guard_ns):
                 rulings += self._withdraw(sent, now_ns)
         return rulings
 
     def _withdraw(self, sent: Sent, now_ns: int) -> list[Ruling]:
+        """Take a command back; its object goes to rest, unless it may have gone in already."""
         self._dispenser.cancel(sent.command.id, now_ns)
         del self._sent[sent.command.id]
-        passed = self._bodies.get(sent.object_id)
         if sent.opening.open_ns < now_ns:
             # It stands open: it closes now, and the liquid has jumped and will jump back.
             closes_ns = now_ns + int(self._junction.valve_off_ms * 1e6)
             closed = Opening(sent.opening.outlet, sent.opening.open_ns, closes_ns)
-            self._sent[sent.command.id] = Sent(sent.command, sent.object_id, closed)
+            kept = Sent(sent.command, sent.object_id, closed, withdrawn=True)
+            self._sent[sent.command.id] = kept
         self._openings = merge([s.opening for s in self._sent.values()])
-        if passed is None or self._window(passed, self._openings).late_ns < now_ns:
+        body = self._bodies.get(sent.object_id)
+        if body is None or self._window(body, self._openings).early_ns < now_ns:
             return []
         return self._to_rest(sent.object_id, Reason.CONFLICT, now_ns)
 

@@ -43,7 +43,7 @@ class NotedDispenser:
 
     def __init__(self, bound_us: int = 0) -> None:
         self.sent: list[Command] = []
-        self.cancelled: list[int] = []
+        self.cancelled: dict[int, int] = {}
         self.bound_us = bound_us
 
     def connect(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class NotedDispenser:
         self.sent.append(command)
 
     def cancel(self, command_id: int, now_ns: int) -> None:
-        self.cancelled.append(command_id)
+        self.cancelled[command_id] = now_ns
 
     def rest(self, now_ns: int) -> None:
         """Nothing to do."""

@@ -34,11 +34,13 @@ def turn(plan: Scheduler, from_ms: int, to_ms: int) -> list[Ruling]:
 
 
 def gate(dispenser: NotedDispenser) -> tuple[Opening, ...]:
-    """What the gate does when it obeys: effective times."""
-    kept = [c for c in dispenser.sent if c.id not in dispenser.cancelled]
-    return merge(
-        [Opening(c.outlet, c.open_us * 1000 + ON_NS, c.close_us * 1000 + OFF_NS) for c in kept]
-    )
+    """What the gate does when it obeys: effective times; a withdrawn command closes at once."""
+    openings: list[Opening] = []
+    for c in dispenser.sent:
+        close_ns = min(c.close_us * 1000, dispenser.cancelled.get(c.id, c.close_us * 1000))
+        if close_ns > c.open_us * 1000:
+            openings.append(Opening(c.outlet, c.open_us * 1000 + ON_NS, close_ns + OFF_NS))
+    return merge(openings)
 
 
 def outlet_of(body: Arrival, openings: tuple[Opening, ...], offset_ns: float = 0.0) -> str:
@@ -132,7 +134,7 @@ def test_what_comes_to_light_later_withdraws_the_command() -> None:
     turn(plan, 500, 880)
     assert len(dispenser.sent) == 1
     rulings = plan.decided(2, arrival(1_000), unhealthy(), 880 * MS)
-    assert dispenser.cancelled == [dispenser.sent[0].id]
+    assert list(dispenser.cancelled) == [dispenser.sent[0].id]
     assert [r.decision.reason for r in rulings] == [Reason.CONFLICT]
 
 
@@ -180,3 +182,31 @@ def test_whatever_comes_nothing_unhealthy_is_collected_and_nothing_is_forgotten(
         went = outlet_of(body, openings, offset * body.error_ns)
         assert good == (i in rested or i in commanded)
         assert went == ("collect" if i in commanded else "waste")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    bodies=st.lists(
+        st.tuples(st.integers(800, 2_000), st.booleans(), st.floats(-1, 1), st.integers(200, 500)),
+        min_size=2,
+        max_size=9,
+    )
+)
+def test_decisions_that_come_one_after_another_undo_each_other_safely(
+    bodies: list[tuple[int, bool, float, int]],
+) -> None:
+    dispenser = NotedDispenser(bound_us=500)
+    plan = scheduler(dispenser)
+    arrivals = [arrival(at, 15) for at, _, _, _ in bodies]
+    rulings: list[Ruling] = []
+    for now_ms in range(200, 3_000, 5):
+        for i, (at, good, _, before) in enumerate(bodies):
+            if now_ms <= at - before < now_ms + 5:
+                decision = healthy() if good else unhealthy()
+                rulings += plan.decided(i, arrivals[i], decision, now_ms * MS)
+        rulings += plan.plan(now_ms * MS)
+    openings = gate(dispenser)
+    for i, ((_, good, offset, _), body) in enumerate(zip(bodies, arrivals, strict=True)):
+        if outlet_of(body, openings, offset * body.error_ns) == "collect":
+            assert good
+            assert [r.object_id for r in rulings if r.command is not None].count(i) == 1
