@@ -185,6 +185,8 @@ class Controller:
         liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
         self._answer_gap(frame, liquid_ns)
         result = self._pipeline.process(frame, liquid_ns)
+        crossing_ns = self._view.junction_um / self._view.max_speed_um_s * 1e9
+        self._scheduler.looked(liquid_ns - frame.exposed_error_ns + crossing_ns)
         if self._scheduler.is_due(now_ns):  # only then does it matter who else is coming
             for track in result.in_view:
                 arrival = self._pipeline.arrival(track) or self._anywhen(liquid_ns)

@@ -27,7 +27,7 @@ class ScheduleSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     lead_ms: float = Field(
-        70.0, gt=0, description="a command goes out this long before the gate must move, ms"
+        30.0, gt=0, description="a command goes out this long before the gate must move, ms"
     )
     min_lead_ms: float = Field(
         12.0, ge=0, description="later than this before the gate must move is too late, ms"
@@ -113,6 +113,7 @@ class Scheduler:
         self._openings: tuple[Opening, ...] = ()
         self._next_command_id = 1
         self._next_blind_id = -1
+        self._unseen_from_ns: float | None = None
 
     @property
     def openings(self) -> tuple[Opening, ...]:
@@ -136,6 +137,13 @@ class Scheduler:
             self._bodies[object_id] = Body(object_id, arrival)
         else:
             body.arrival = arrival
+
+    def looked(self, unseen_from_ns: float) -> None:
+        """With each frame: bodies that nobody has seen yet can't arrive before this liquid time.
+
+        Nothing is opened for longer than that, so that a loop that lags behind lets nothing in.
+        """
+        self._unseen_from_ns = unseen_from_ns
 
     def blind(self, first_ns: float, last_ns: float) -> None:
         """Bodies that went unseen may arrive between these liquid times: nothing is opened then."""
@@ -218,6 +226,10 @@ class Scheduler:
             if not self._stands_until(body.outlet, soonest_ns):
                 return self._to_rest(body.id, Reason.LATE, now_ns)
             move_ns = soonest_ns
+        if self._reaches_into_the_unseen(opening):
+            if move_ns > soonest_ns:
+                return []  # the next frame may tell
+            return self._to_rest(body.id, Reason.LATE, now_ns)
         if self._meets_another(body, opening, now_ns):
             return self._to_rest(body.id, Reason.CONFLICT, now_ns)
         return [self._send(body, opening, move_ns, now_ns)]
@@ -248,6 +260,14 @@ class Scheduler:
             o.outlet == outlet and o.open_ns <= time_ns and o.close_ns - off_ns > time_ns
             for o in self._openings
         )
+
+    def _reaches_into_the_unseen(self, opening: Opening) -> bool:
+        """Whether a body that no frame has shown yet could arrive before the gate is back."""
+        if self._unseen_from_ns is None:
+            return True
+        openings = merge([*self._openings, opening])
+        first_ns = self._liquid.first_passage_ns(self._unseen_from_ns, openings)
+        return first_ns < opening.close_ns + self._junction.guard_ns
 
     def _meets_another(self, body: Body, opening: Opening, now_ns: int) -> bool:
         """Whether opening for `body` would let in, or shut out, somebody else."""

@@ -24,10 +24,14 @@ JUNCTION = JunctionSettings()
 ON_NS, OFF_NS = int(JUNCTION.valve_on_ms * MS), int(JUNCTION.valve_off_ms * MS)
 
 
+UNSEEN_MS = 250  # the camera sees every body so long before it can reach the junction
+
+
 def turn(plan: Scheduler, from_ms: int, to_ms: int) -> list[Ruling]:
-    """Plan every 5 ms."""
+    """Plan every 5 ms, with a frame of that very moment."""
     rulings: list[Ruling] = []
     for now_ms in range(from_ms, to_ms, 5):
+        plan.looked((now_ms + UNSEEN_MS) * MS)
         rulings += plan.plan(now_ms * MS)
         plan.prune(now_ms * MS)
     return rulings
@@ -127,13 +131,23 @@ def test_a_late_decision_is_never_sent() -> None:
     assert dispenser.sent == []
 
 
+def test_nothing_is_opened_for_longer_than_was_looked_ahead() -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    plan.looked(1_010 * MS)  # the loop lags: what entered the view since may arrive from then on
+    rulings = [r for now_ms in range(500, 1_200, 5) for r in plan.plan(now_ms * MS)]
+    assert dispenser.sent == []
+    assert [r.decision.reason for r in rulings] == [Reason.LATE]
+
+
 def test_what_comes_to_light_later_withdraws_the_command() -> None:
     dispenser = NotedDispenser()
     plan = scheduler(dispenser)
     plan.decided(1, arrival(1_000), healthy(), 500 * MS)
-    turn(plan, 500, 880)
+    turn(plan, 500, 930)
     assert len(dispenser.sent) == 1
-    rulings = plan.decided(2, arrival(1_000), unhealthy(), 880 * MS)
+    rulings = plan.decided(2, arrival(1_000), unhealthy(), 930 * MS)
     assert list(dispenser.cancelled) == [dispenser.sent[0].id]
     assert [r.decision.reason for r in rulings] == [Reason.CONFLICT]
 
@@ -142,8 +156,8 @@ def test_a_refused_command_sends_its_object_to_rest() -> None:
     dispenser = NotedDispenser()
     plan = scheduler(dispenser)
     plan.decided(1, arrival(1_000), healthy(), 500 * MS)
-    turn(plan, 500, 880)
-    (ruling,) = plan.refused(dispenser.sent[0].id, 890 * MS)
+    turn(plan, 500, 930)
+    (ruling,) = plan.refused(dispenser.sent[0].id, 935 * MS)
     assert ruling.decision.outlet == "waste"
     assert plan.openings == ()
 
@@ -204,7 +218,7 @@ def test_decisions_that_come_one_after_another_undo_each_other_safely(
             if now_ms <= at - before < now_ms + 5:
                 decision = healthy() if good else unhealthy()
                 rulings += plan.decided(i, arrivals[i], decision, now_ms * MS)
-        rulings += plan.plan(now_ms * MS)
+        rulings += turn(plan, now_ms, now_ms + 5)
     openings = gate(dispenser)
     for i, ((_, good, offset, _), body) in enumerate(zip(bodies, arrivals, strict=True)):
         if outlet_of(body, openings, offset * body.error_ns) == "collect":
