@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.augment import AugmentSettings, augment
-from models.bundle import Manifest, refuse_existing, save_bundle
+from models.bundle import Manifest, OperatingPoint, refuse_existing, save_bundle
 from models.classifier import ExportedNet, NetSettings, SpheroidNet, preprocessing_text
 from models.dataset import LABELS, CropSet, Split, load_crops, split_by_run
 from models.evaluate import evaluate
@@ -129,7 +130,22 @@ def train_classifier(
         "temperature": trained.model.temperature,
         "settings": settings.model_dump(exclude={"command"}, mode="json"),
     }
-    manifest = Manifest(
+    command = settings.command or f"sorter train classifier --data {data} --seed {seed}"
+    return save_bundle(
+        out, model, _manifest(crops, settings, seed, command, model, points, metrics)
+    )
+
+
+def _manifest(
+    crops: CropSet,
+    settings: TrainSettings,
+    seed: int,
+    command: str,
+    model: bytes,
+    points: tuple[OperatingPoint, ...],
+    metrics: dict[str, Any],
+) -> Manifest:
+    return Manifest(
         name=settings.name,
         labels=LABELS,
         pitch_um=crops.pitch_um,
@@ -137,7 +153,7 @@ def train_classifier(
         background_level=settings.background_level,
         preprocessing=preprocessing_text(settings.background_level),
         training_data_hash=crops.content_hash,
-        command=settings.command or f"sorter train classifier --data {data} --seed {seed}",
+        command=command,
         seed=seed,
         versions=_versions(),
         metrics=metrics,
@@ -147,7 +163,6 @@ def train_classifier(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         sha256=hashlib.sha256(model).hexdigest(),
     )
-    return save_bundle(out, model, manifest)
 
 
 def fit(
