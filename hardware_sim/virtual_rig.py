@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.dispenser import SerialDispenser
+from drivers.ports import Camera
 from hardware_sim.demo_rig import TRUTH_LOG, DemoSettings, rig_of, scene_of
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import GateEdge
@@ -27,6 +28,7 @@ from hardware_sim.verdict import TrackRow, judge
 from hardware_sim.virtual_camera import VirtualCamera, VirtualClock
 from hardware_sim.virtual_link import VirtualDispenser
 from sorter.build import build_controller, build_vision, load_model
+from sorter.controller import RecordSink
 from sorter.record_rows import (
     CommandRow,
     CommandUpdate,
@@ -36,7 +38,7 @@ from sorter.record_rows import (
     ObjectUpdate,
     Row,
 )
-from sorter.runner import turn
+from sorter.runner import StopRequest, turn
 from sorter.settings import RigSettings
 from sorter.status import Counters
 
@@ -147,14 +149,35 @@ def run_virtual(
     folder: Path,
     *,
     adjust: Callable[[RigSettings], RigSettings] = lambda rig: rig,
+    through: Callable[[Camera], Camera] = lambda camera: camera,
+    stop: StopRequest = lambda: None,
 ) -> VirtualResult:
-    """Sort a simulated rig in virtual time.
+    """Sort a simulated rig in virtual time, and judge it.
 
     Args:
         settings: as for the demo.
         folder: where the truth log goes.
         adjust: changes the rig's settings before it is built.
+        through: what stands between camera and controller, to inject faults.
+        stop: asked once a turn, see `sorter.runner.turn`.
     """
+    trace = Trace()
+    rig = adjust(rig_of(settings, scene_of(settings), "virtual"))
+    counters, gate = sort_virtual(settings, rig, folder, trace, through=through, stop=stop)
+    truth = judge(read_truth(folder / TRUTH_LOG), gate, trace.tracks())
+    return VirtualResult(trace, truth, gate, counters)
+
+
+def sort_virtual(
+    settings: DemoSettings,
+    rig: RigSettings,
+    folder: Path,
+    record: RecordSink,
+    *,
+    through: Callable[[Camera], Camera] = lambda camera: camera,
+    stop: StopRequest = lambda: None,
+) -> tuple[Counters, list[GateEdge]]:
+    """The same on a given rig, with any record; returns the counters and what the gate did."""
     clock = VirtualClock(START_NS)
     device = VirtualDispenser(SimDispenserSettings(seed=settings.seed), clock)
 
@@ -164,25 +187,24 @@ def run_virtual(
     scene_settings = scene_of(settings).model_copy(
         update={"truth_log": folder / TRUTH_LOG, "gate_log": None}
     )
-    rig = adjust(rig_of(settings, scene_settings, "virtual"))
     bundle, classifier = load_model(rig)
     camera = VirtualCamera(Scene(scene_settings), rig.camera, clock, gate)
     dispenser = SerialDispenser(
         device.link, clock, rig.dispenser, draw_session=lambda: settings.seed + 1
     )
-    dispenser.connect()
-    trace = Trace()
-    controller = build_controller(
-        rig,
-        clock=clock,
-        camera=camera,
-        dispenser=dispenser,
-        vision=build_vision(rig, bundle, classifier),
-        bundle=bundle,
-        record=trace,
-    )
-    turn(controller, rig, clock, lambda: None)
-    dispenser.close()
-    camera.close()
-    truth = judge(read_truth(folder / TRUTH_LOG), gate(), trace.tracks())
-    return VirtualResult(trace, truth, gate(), controller.counters)
+    try:
+        dispenser.connect()
+        controller = build_controller(
+            rig,
+            clock=clock,
+            camera=through(camera),
+            dispenser=dispenser,
+            vision=build_vision(rig, bundle, classifier),
+            bundle=bundle,
+            record=record,
+        )
+        turn(controller, rig, clock, stop)
+    finally:
+        dispenser.close()
+        camera.close()
+    return controller.counters, gate()
