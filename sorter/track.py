@@ -2,7 +2,8 @@
 
 Bodies travel at speeds that depend on their size and height, overtake each other, and jump when
 the gate moves; so each track is a straight line of its own in *liquid time* (see `sorter.liquid`),
-fitted by least squares to the views in which the body is whole.
+fitted by least squares to the views in which the body is whole. Once the pump's beat is known
+(see `sorter.pulsation`), arrivals are predicted with it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from sorter.beat import Beat
 from sorter.detection import Detection
+from sorter.line import Line
+from sorter.matching import Expected, Seen, cheapest, costs
+from sorter.pulsation import PulsationEstimator, PulsationSettings
 
 
 class TrackSettings(BaseModel):
@@ -49,11 +53,16 @@ class TrackSettings(BaseModel):
         description="a track with fewer whole views takes its speed from a body beside it, if any",
     )
     speed_tolerance: float = Field(
-        0.035, ge=0, le=0.5, description="share by which the flow may speed up or slow down later"
+        0.035,
+        ge=0,
+        le=0.5,
+        description="share by which the flow may speed up or slow down later, while the pump's "
+        "beat is not known",
     )
     position_error_um: float = Field(
         4.0, gt=0, description="error of one centroid, never believed to be smaller, µm"
     )
+    pulsation: PulsationSettings = Field(default_factory=PulsationSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,7 @@ class Track:
     """One body, followed through the view.
 
     Positions are µm from the left edge of the frame, times are liquid ns counted from
-    `origin_ns`; sums are kept, not lists, so that a view costs the same however many came before.
+    `origin_ns`.
     """
 
     id: int
@@ -95,41 +104,39 @@ class Track:
     missed: int = 0
     leaving: bool = False
     ended: bool = False
-    n: int = 0
-    _t: float = 0.0
-    _x: float = 0.0
-    _tt: float = 0.0
-    _tx: float = 0.0
-    _xx: float = 0.0
+    double: bool = False
+    exposed_ns: list[int] = field(default_factory=list)
+    liquid_ns: list[float] = field(default_factory=list)
+    x_um: list[float] = field(default_factory=list)
+    _line: Line = field(default_factory=Line)
 
-    def add(self, detection: Detection, x_um: float, y_um: float, liquid_ns: float) -> None:
+    @property
+    def n(self) -> int:
+        """Number of whole views."""
+        return self._line.n
+
+    def add(
+        self, detection: Detection, x_um: float, y_um: float, exposed_ns: int, liquid_ns: float
+    ) -> None:
         """Take one whole view into the fit."""
-        t = (liquid_ns - self.origin_ns) * 1e-9
-        self.n += 1
-        self._t += t
-        self._x += x_um
-        self._tt += t * t
-        self._tx += t * x_um
-        self._xx += x_um * x_um
+        self._line.add((liquid_ns - self.origin_ns) * 1e-9, x_um)
+        self.exposed_ns.append(exposed_ns)
+        self.liquid_ns.append(liquid_ns)
+        self.x_um.append(x_um)
+        self.double |= detection.double
         self.last, self.last_x_um, self.last_y_um = detection, x_um, y_um
-        self.last_liquid_ns = liquid_ns
+        self.last_liquid_ns, self.last_exposed_ns = liquid_ns, exposed_ns
         self.missed = 0
 
-    def fit(self) -> tuple[float, float, float, float]:
+    def fit(self, line: Line | None = None) -> tuple[float, float, float, float]:
         """(x at the mean time in µm, mean time in s, speed in µm/s, standard error of the speed).
 
         The standard error is infinite with fewer than three views.
         """
-        mean_t, mean_x = self._t / self.n, self._x / self.n
-        spread = self._tt - self.n * mean_t * mean_t
-        if self.n < 2 or spread <= 0:
-            middle = 0.5 * (self.settings.min_speed_um_s + self.settings.max_speed_um_s)
-            return mean_x, mean_t, middle, math.inf
-        speed = (self._tx - self.n * mean_t * mean_x) / spread
-        residual = max(0.0, self._xx - self.n * mean_x**2 - speed**2 * spread)
-        sigma = math.sqrt(residual / (self.n - 2)) if self.n > 2 else math.inf
-        sigma = max(self.settings.position_error_um, sigma)
-        return mean_x, mean_t, speed, sigma / math.sqrt(spread)
+        line, s = line or self._line, self.settings
+        middle = 0.5 * (s.min_speed_um_s + s.max_speed_um_s)
+        unknown = (line.x / line.n, line.t / line.n, middle, math.inf)
+        return line.fit(least_error_um=s.position_error_um) or unknown
 
     def expected_um(self, liquid_ns: float) -> tuple[float, float]:
         """Expected position along the flow and the gate around it, both µm."""
@@ -143,26 +150,37 @@ class Track:
         slack = min(3 * error, self.settings.max_speed_um_s) * abs(ahead_s)
         return x + speed * ahead_s, self.settings.gate_um + min(slack, 4 * self.settings.gate_um)
 
-    def arrival(self, junction_um: float) -> Arrival | None:
+    def arrival(self, junction_um: float, beat: Beat | None = None) -> Arrival | None:
         """When the body reaches `junction_um`; None before its second whole view.
 
         The interval is that of all speeds within three standard errors that a body can have,
-        widened by what the flow itself may change on the way.
+        widened by what the flow itself may change on the way, which is less where the pump's
+        beat is known.
         """
         if self.n < 2:
             return None
         s = self.settings
-        x, t, speed, error = self.fit()
+        x, t, speed, error = self.fit(self._line_with(beat) if beat else self._line)
         if self.n == 2:  # no residual to judge by
             elapsed_s = (self.last_liquid_ns - self.origin_ns) * 1e-9
             error = 4 * s.position_error_um / max(elapsed_s, 1e-3)
         slow = min(max(speed - 3 * error, s.min_speed_um_s), s.max_speed_um_s)
         fast = min(max(speed + 3 * error, s.min_speed_um_s), s.max_speed_um_s)
         first_s, last_s = t + (junction_um - x) / fast, t + (junction_um - x) / slow
-        seen_s = (self.last_liquid_ns - self.origin_ns) * 1e-9
-        middle_s, half_s = (first_s + last_s) / 2, (last_s - first_s) / 2
-        half_s += s.speed_tolerance * (middle_s - seen_s)
-        return Arrival(self.origin_ns + middle_s * 1e9, half_s * 1e9 + self.exposed_error_ns)
+        middle_ns = self.origin_ns + (first_s + last_s) / 2 * 1e9
+        half_ns = (last_s - first_s) / 2 * 1e9 + self.exposed_error_ns
+        if beat is None:
+            later_ns = s.speed_tolerance * (middle_ns - self.last_liquid_ns)
+        else:
+            middle_ns, half_ns = beat.without(middle_ns, half_ns)
+            later_ns = beat.error_ns(np.array(self.exposed_ns), middle_ns)
+        return Arrival(middle_ns, half_ns + later_ns)
+
+    def _line_with(self, beat: Beat) -> Line:
+        """The line in liquid time that the pump's beat is part of."""
+        shifts_ns = beat.shift_ns(np.array(self.exposed_ns))
+        times_s = (np.array(self.liquid_ns) - self.origin_ns + shifts_ns) * 1e-9
+        return Line.through(times_s, np.array(self.x_um))
 
     @property
     def speed_um_s(self) -> float:
@@ -184,6 +202,7 @@ class Tracker:
         self.pitch_um = pitch_um
         self.width_px = width_px
         self.tracks: list[Track] = []
+        self.pulsation = PulsationEstimator(settings.pulsation, unknown=settings.speed_tolerance)
         self._next_id = 1
 
     def update(
@@ -214,7 +233,19 @@ class Tracker:
             self._see(track, detection, frame, exposed_ns, exposed_error_ns, liquid_ns, views)
         for ids in merged.values():
             matched |= ids
-        return views, self._end(matched, liquid_ns)
+        ended = self._end(matched, liquid_ns)
+        for track in ended:
+            self._learn(track)
+        return views, ended
+
+    def _learn(self, track: Track) -> None:
+        """Look for the pump's beat in a track that ended."""
+        s = self.settings
+        flows = track.n > 2 and s.min_speed_um_s <= track.speed_um_s <= s.max_speed_um_s
+        if flows and not track.double:
+            self.pulsation.add(
+                np.array(track.exposed_ns), np.array(track.liquid_ns), np.array(track.x_um)
+            )
 
     def arrival(self, track: Track, junction_um: float) -> Arrival | None:
         """Arrival of a track; one seen only a few times moves like a body close to it.
@@ -223,13 +254,14 @@ class Tracker:
         such a companion a short track's own few views have to do; None when there are too few.
         """
         s = self.settings
+        beat = self.pulsation.beat_at(track.last_exposed_ns)
         if track.n >= s.short_views:
-            return track.arrival(junction_um)
+            return track.arrival(junction_um, beat)
         near = [t for t in self.tracks if t.n >= s.short_views and self._is_beside(track, t)]
         if not near:
-            return track.arrival(junction_um)
+            return track.arrival(junction_um, beat)
         companion = min(near, key=lambda t: abs(t.last_y_um - track.last_y_um))
-        theirs = companion.arrival(junction_um)
+        theirs = companion.arrival(junction_um, beat)
         if theirs is None:
             return None
         at_um = companion.expected_um(track.last_liquid_ns)[0]
@@ -293,8 +325,8 @@ class Tracker:
         if track.leaving:
             return
         x_um, y_um = detection.x_px * self.pitch_um, detection.y_px * self.pitch_um
-        track.last_exposed_ns, track.exposed_error_ns = exposed_ns, exposed_error_ns
-        track.add(detection, x_um, y_um, liquid_ns)
+        track.exposed_error_ns = exposed_error_ns
+        track.add(detection, x_um, y_um, exposed_ns, liquid_ns)
         views.append((track, detection))
 
     def _assign(
@@ -303,51 +335,25 @@ class Tracker:
         """Detections to tracks, cheapest first; and which detections hide several tracks."""
         if not detections or not self.tracks:
             return {}, {}
-        expected = np.array([t.expected_um(liquid_ns) for t in self.tracks])
-        lateral = np.array([t.last_y_um for t in self.tracks])
-        merged = self._merged(detections, expected[:, 0], lateral)
-        cost = self._cost(detections, expected, lateral)
-        pairs: dict[int, Track] = {}
-        free = np.ones(len(self.tracks), dtype=bool)
-        for flat in np.argsort(cost, axis=None, kind="stable"):
-            row, column = divmod(int(flat), cost.shape[1])
-            if not math.isfinite(cost[row, column]):
-                break
-            if free[row] and column not in pairs and column not in merged:
-                pairs[column] = self.tracks[row]
-                free[row] = False
-        return pairs, merged
+        ahead = np.array([t.expected_um(liquid_ns) for t in self.tracks])
+        expected = Expected(
+            x_um=ahead[:, 0],
+            gate_um=ahead[:, 1],
+            y_um=np.array([t.last_y_um for t in self.tracks]),
+            diameter_um=np.array([t.last.diameter_um for t in self.tracks]),
+        )
+        seen = Seen(
+            x_um=np.array([d.x_px for d in detections]) * self.pitch_um,
+            y_um=np.array([d.y_px for d in detections]) * self.pitch_um,
+            diameter_um=np.array([d.diameter_um for d in detections]),
+            leaves=np.array([self._leaves(d) for d in detections]),
+        )
+        merged = self._merged(detections, expected)
+        cost = costs(expected, seen, lateral_gate_um=self.settings.lateral_gate_um)
+        pairs = cheapest(cost, without=merged)
+        return {column: self.tracks[row] for column, row in pairs.items()}, merged
 
-    def _cost(
-        self,
-        detections: Sequence[Detection],
-        expected: NDArray[np.float64],
-        lateral: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """(tracks, detections) squared distances in gates; infinite outside the gate."""
-        x = np.array([d.x_px for d in detections]) * self.pitch_um
-        y = np.array([d.y_px for d in detections]) * self.pitch_um
-        size = np.log([d.diameter_um for d in detections])
-        leaves = np.array([self._leaves(d) for d in detections])
-        known = np.log([t.last.diameter_um for t in self.tracks])
-        along = (x[None, :] - expected[:, :1]) / expected[:, 1:]
-        # A body cut off by the right edge shows its centroid too far upstream, by up to a radius.
-        radius = np.array([t.last.diameter_um / 2 for t in self.tracks])
-        cut = (x[None, :] - expected[:, :1]) / (expected[:, 1:] + radius[:, None])
-        along = np.where(leaves[None, :], cut, along)
-        across = (y[None, :] - lateral[:, None]) / self.settings.lateral_gate_um
-        growth = (size[None, :] - known[:, None]) / math.log(2.5)
-        growth[:, leaves] = 0.0
-        cost = along**2 + across**2 + 0.25 * growth**2
-        outside = (np.abs(along) > 1) | (np.abs(across) > 1) | (np.abs(growth) > 1)
-        return np.where(outside, np.inf, cost)
-
-    def _merged(
-        self,
-        detections: Sequence[Detection],
-        expected_um: NDArray[np.float64],
-        lateral_um: NDArray[np.float64],
-    ) -> dict[int, set[int]]:
+    def _merged(self, detections: Sequence[Detection], expected: Expected) -> dict[int, set[int]]:
         """Detections marked double in which two or more known bodies are expected: they coast."""
         merged: dict[int, set[int]] = {}
         for i, detection in enumerate(detections):
@@ -356,7 +362,7 @@ class Tracker:
             left, top, w, h = (v * self.pitch_um for v in detection.bbox)
             inside = {
                 t.id
-                for t, x, y in zip(self.tracks, expected_um, lateral_um, strict=True)
+                for t, x, y in zip(self.tracks, expected.x_um, expected.y_um, strict=True)
                 if t.n >= 3 and left <= x <= left + w and top <= y <= top + h
             }
             if len(inside) >= 2:

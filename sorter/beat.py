@@ -1,0 +1,102 @@
+"""The pump's beat: how far it shifts liquid time, and how well that is known.
+
+`sorter.pulsation` finds it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+ITERATIONS = 5  # each shrinks the error by the beat's amplitude, 0.1 at most
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """P(t) = cos_s cos(w (t - at)) + sin_s sin(w (t - at)), in seconds; w in rad/s.
+
+    Attributes:
+        at_ns: host time from which it is counted: that of the last track which told of it.
+        covariance: (3, 3) of (cos_s, sin_s, omega).
+        significance: F ratio of the beat against noise.
+        displaced_ns: how far liquid time was ahead of host time at most (`sorter.liquid`), ns.
+        beside: share by which the flow may change beside the beat.
+    """
+
+    cos_s: float
+    sin_s: float
+    omega: float
+    at_ns: int
+    covariance: Array
+    significance: float
+    displaced_ns: float
+    beside: float
+
+    @property
+    def hz(self) -> float:
+        """Frequency."""
+        return self.omega / math.tau
+
+    @property
+    def amplitude(self) -> float:
+        """Relative amplitude of the speed."""
+        return self.omega * math.hypot(self.cos_s, self.sin_s)
+
+    def shift_ns(self, times_ns: NDArray[np.int64] | Array | float) -> Array:
+        """P at host times (any shape), ns: what is added to liquid time."""
+        phase = self.omega * 1e-9 * (np.asarray(times_ns) - self.at_ns)
+        return np.asarray(1e9 * (self.cos_s * np.cos(phase) + self.sin_s * np.sin(phase)))
+
+    def without(self, shifted_ns: float, half_ns: float) -> tuple[float, float]:
+        """Liquid time without pulsation at which that with it reaches `shifted_ns`; half width.
+
+        P belongs to host time, which an open gate leaves behind liquid time by up to
+        `displaced_ns`: the middle is taken, and the rest widens the half width.
+        """
+        liquid_ns = shifted_ns
+        for _ in range(ITERATIONS):
+            liquid_ns = shifted_ns - float(self.shift_ns(liquid_ns - self.displaced_ns / 2))
+        slowest = 1 - self.amplitude
+        wider_ns = self.amplitude / slowest * (half_ns + self.displaced_ns / 2)
+        return liquid_ns, half_ns + wider_ns
+
+    def tolerance_at(self, time_ns: float) -> float:
+        """Share by which the flow may differ from the beat at a host time: three sigma.
+
+        The error of the amplitudes is taken at its worst phase, and that of the frequency grows
+        with the time since `at_ns`.
+        """
+        worst = float(np.linalg.eigvalsh(self.covariance[:2, :2])[-1])
+        turned = abs(time_ns - self.at_ns) * 1e-9 * math.sqrt(float(self.covariance[2, 2]))
+        error = self.omega * math.sqrt(max(worst, 0.0)) + self.amplitude * turned
+        return math.hypot(self.beside, 3 * error)
+
+    def error_ns(self, seen_ns: NDArray[np.int64], at_ns: float) -> float:
+        """Half width (three sigma) of what the beat may be wrong by at a later time, ns.
+
+        The line through what was seen, extrapolated, takes off most of what is wrong with P.
+
+        Args:
+            seen_ns: (n,) host times of the views to which a line is fitted, two at least.
+            at_ns: host time of the arrival.
+        """
+        t = 1e-9 * (np.append(seen_ns, round(at_ns)) - self.at_ns)
+        c, s = np.cos(self.omega * t), np.sin(self.omega * t)
+        slopes = np.stack([c, s, t * (self.sin_s * c - self.cos_s * s)], axis=1)
+        seen, middle = t[:-1] - t[:-1].mean(), slopes[:-1].mean(axis=0)
+        inclines = seen @ slopes[:-1] / (seen @ seen)
+        off = slopes[-1] - middle - inclines * (t[-1] - t[:-1].mean())
+        wrong_s = 3 * math.sqrt(max(float(off @ self.covariance @ off), 0.0))
+        return 1e9 * math.hypot(wrong_s, self.beside * float(t[-1] - t[-2]))
+
+    def moved_to(self, at_ns: int) -> Array:
+        """(cos_s, sin_s, omega) of the same beat counted from another time."""
+        phase = self.omega * 1e-9 * (at_ns - self.at_ns)
+        c, d = math.cos(phase), math.sin(phase)
+        return np.array(
+            [self.cos_s * c + self.sin_s * d, self.sin_s * c - self.cos_s * d, self.omega]
+        )
