@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sorter.speck import SpeckSettings, is_speck
 from sorter.votes import VoteSettings, aggregate_views, not_healthy
 
 
@@ -68,17 +69,7 @@ class DecideSettings(BaseModel):
         "single: purity, and never two bodies in one opening",
     )
     min_diameter_um: float = Field(100.0, gt=0, description="smallest spheroid collected, µm")
-    speck_um: float = Field(
-        23.0,
-        ge=0,
-        description="what looks smaller is a speck: recorded, but let into any outlet, µm",
-    )
-    speck_deficit_um2: float = Field(
-        110.0,
-        ge=0,
-        description="and so is what takes out less light than an opaque disc of this area, µm²; "
-        "of 183 simulated particles of 30 µm or more none took out less than 124",
-    )
+    speck: SpeckSettings = Field(default_factory=SpeckSettings)
     weigh_below_um: float = Field(
         70.0, ge=0, description="the light deficit of objects smaller than this is measured, µm"
     )
@@ -132,6 +123,7 @@ class Views:
         deficits_um2: (views,) light deficits, NaN where they were not measured.
         doubles: number of views marked double.
         cut: number of views cut off by the top or bottom edge.
+        speed_um_s: speed along the flow.
         probabilities: (classified views, classes), of those views that went to the network.
     """
 
@@ -140,6 +132,7 @@ class Views:
     deficits_um2: Sequence[float]
     doubles: int
     cut: int
+    speed_um_s: float
     probabilities: NDArray[np.float32]
 
 
@@ -195,7 +188,9 @@ class Decider:
         if n == 0:
             return Reason.UNSEEN
         diameter_um = float(np.median(views.diameters_um))
-        if diameter_um < s.speck_um or self._is_pale_speck(views):
+        deficits = np.array(views.deficits_um2)
+        deficit_um2 = float(np.median(deficits)) if np.all(np.isfinite(deficits)) else np.inf
+        if is_speck(diameter_um, deficit_um2, views.speed_um_s, s.speck):
             return Reason.SPECK
         if diameter_um < s.min_diameter_um:
             return Reason.TOO_SMALL
@@ -212,13 +207,6 @@ class Decider:
         if len(views.probabilities) < s.min_views:
             return Reason.UNSEEN
         return None
-
-    def _is_pale_speck(self, views: Views) -> bool:
-        """Small in every view, and taking out little light: defocus made it look larger."""
-        deficits = np.array(views.deficits_um2)
-        if not np.all(np.isfinite(deficits)):
-            return False
-        return float(np.median(deficits)) < self.settings.speck_deficit_um2
 
     def _health(self, vote: float, p_other: float, views: int) -> Reason:
         own = self.settings.collect_below

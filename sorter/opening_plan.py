@@ -30,16 +30,21 @@ class JunctionSettings(BaseModel):
         3.0, ge=0, description="half width of the spread of both lags, ms"
     )
     min_dwell_ms: float = Field(
-        40.0, gt=0, description="shortest time that the gate stays in one position, ms"
+        30.0, gt=0, description="shortest time that the gate stays in one position, ms"
     )
     margin_ms: float = Field(
-        4.0, ge=0, description="added on both sides of the arrival interval, ms"
+        2.0, ge=0, description="added on both sides of the arrival interval, ms"
     )
 
     @property
     def guard_ns(self) -> int:
         """How long before and after an arrival the gate must stand: jitter and margin."""
         return int((self.valve_jitter_ms + self.margin_ms) * 1e6)
+
+    @property
+    def jitter_ns(self) -> int:
+        """How much earlier or later than planned the valve may really move."""
+        return int(self.valve_jitter_ms * 1e6)
 
     @property
     def min_dwell_ns(self) -> int:
@@ -55,7 +60,7 @@ class Window:
     late_ns: int
 
     def overlaps(self, opening: Opening, guard_ns: int) -> bool:
-        """Whether the body may arrive while the gate stands, or moves to and fro, there."""
+        """Whether the body may arrive while the gate stands there, or within its jitter of it."""
         return (
             self.late_ns > opening.open_ns - guard_ns
             and self.early_ns < opening.close_ns + guard_ns

@@ -196,7 +196,7 @@ class Pipeline:
             for track in self._tracker.tracks
             if not track.ended
             and len(track.sightings) >= self._min_sightings
-            and track.last.diameter_um >= self._decider.settings.speck_um
+            and track.last.diameter_um >= self._decider.settings.speck.slow_um
         ]
         return PipelineResult(len(detections), n_judged, in_view, self._decide(ended))
 
@@ -247,6 +247,7 @@ class Pipeline:
                     views.deficits_um2,
                     views.doubles,
                     views.cut,
+                    track.speed_um_s if track.n else 0.0,
                     views.stacked(),
                 )
             )

@@ -214,9 +214,13 @@ class Scheduler:
         """Send the body's command, or rule it to rest; nothing while it can wait."""
         assert body.outlet is not None
         assert body.decision is not None
-        bound_ns = self._dispenser.clock_bound_us(now_ns) * 1000
         opening = plan_opening(
-            body.arrival, body.outlet, self._openings, self._liquid, self._junction, bound_ns
+            body.arrival,
+            body.outlet,
+            self._openings,
+            self._liquid,
+            self._junction,
+            self._bound_ns(now_ns),
         )
         move_ns = opening.open_ns - int(self._junction.valve_on_ms * 1e6)
         if move_ns - self._settings.lead_ms * 1e6 > now_ns:
@@ -233,6 +237,10 @@ class Scheduler:
         if self._meets_another(body, opening, now_ns):
             return self._to_rest(body.id, Reason.CONFLICT, now_ns)
         return [self._send(body, opening, move_ns, now_ns)]
+
+    def _bound_ns(self, now_ns: int) -> int:
+        """Bound of the clock estimate."""
+        return self._dispenser.clock_bound_us(now_ns) * 1000
 
     def _send(self, body: Body, opening: Opening, move_ns: int, now_ns: int) -> Ruling:
         assert body.decision is not None
@@ -267,13 +275,13 @@ class Scheduler:
             return True
         openings = merge([*self._openings, opening])
         first_ns = self._liquid.first_passage_ns(self._unseen_from_ns, openings)
-        return first_ns < opening.close_ns + self._junction.guard_ns
+        return first_ns < opening.close_ns + self._junction.jitter_ns
 
     def _meets_another(self, body: Body, opening: Opening, now_ns: int) -> bool:
         """Whether opening for `body` would let in, or shut out, somebody else."""
         openings = merge([*self._openings, opening])
         coming = [o for o in openings if o.close_ns > now_ns]
-        guard_ns = self._junction.guard_ns
+        guard_ns = self._junction.jitter_ns + self._bound_ns(now_ns)
         for other in self._bodies.values():
             if other.id == body.id or not self._may_meet(other, coming):
                 continue
@@ -299,12 +307,13 @@ class Scheduler:
     def _withdraw_for(self, body: Body, now_ns: int) -> list[Ruling]:
         """Withdraw commands that would let `body` in, though it is bound for rest."""
         theirs = self._window(body, self._openings)
+        guard_ns = self._junction.jitter_ns + self._bound_ns(now_ns)
         rulings: list[Ruling] = []
         for sent in list(self._sent.values()):
             if self._sent.get(sent.command.id) is not sent:
                 continue  # one withdrawn before took it along
             coming = sent.opening.close_ns > now_ns and not sent.withdrawn
-            if coming and theirs.overlaps(sent.opening, self._junction.guard_ns):
+            if coming and theirs.overlaps(sent.opening, guard_ns):
                 rulings += self._withdraw(sent, now_ns)
         return rulings
 

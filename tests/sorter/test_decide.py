@@ -41,9 +41,12 @@ def views(
     deficit_um2: float = float("nan"),
     doubles: int = 0,
     cut: int = 0,
+    speed_um_s: float = 15_000.0,
 ) -> Views:
     n = len(p) if n is None else n
-    return Views([diameter_um] * n, [circularity] * n, [deficit_um2] * n, doubles, cut, p)
+    return Views(
+        [diameter_um] * n, [circularity] * n, [deficit_um2] * n, doubles, cut, speed_um_s, p
+    )
 
 
 def decider(settings: DecideSettings = DEFAULT, outlets: OutletSettings | None = None) -> Decider:
@@ -92,6 +95,13 @@ CASES: Sequence[Case] = (
         outlets=RECHECK,
     ),
     Case("small debris", views(diameter_um=15), "waste", Reason.SPECK),
+    Case("small, slow, so in focus", views(diameter_um=26), "waste", Reason.TOO_SMALL),
+    Case(
+        "as small, but fast, so out of focus",
+        views(diameter_um=26, speed_um_s=32_000),
+        "waste",
+        Reason.SPECK,
+    ),
     Case(
         "small debris that nobody judged", views(NONE, n=6, diameter_um=15), "waste", Reason.SPECK
     ),
