@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,9 +17,13 @@ from calibration.threshold import (
     calibrate_threshold,
     stored_threshold,
     threshold_conditions,
+    threshold_from_data,
 )
+from models.infer import Classifier, InferSettings
 from models.votes import DEFAULT_VOTES, VoteSettings
 from sorter.errors import CheckFailed, InputError, SettingsError
+from tests.models.test_infer import bundle, linear_model
+from tests.models.toy import COLUMNS, write_table
 
 CONDITIONS = threshold_conditions("a" * 64, DEFAULT_VOTES, 12)
 # A coarse grid makes ties likely.
@@ -102,3 +107,37 @@ def test_a_recall_that_cannot_be_had_is_told() -> None:
         calibrate_threshold(
             scores, np.arange(100) % 2 == 0, CONDITIONS, ThresholdSettings(min_recall=0.9)
         )
+
+
+def write_grey(folder: Path, greys: list[tuple[str, int]], views: int) -> None:
+    """A data set of even crops: the network of `linear_model` says healthy by their brightness."""
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for body, (label, grey) in enumerate(greys):
+        for view in range(views):
+            name = f"{body}-{view}"
+            cv2.imwrite(str(folder / f"images/{name}.png"), np.full((8, 8), grey, np.uint8))
+            row = (name, f"images/{name}.png", label, label, "", "6.0", "run0", str(body), "200")
+            rows.append(dict(zip(COLUMNS, row, strict=True)))
+    write_table(folder, rows)
+
+
+def test_from_a_data_set_objects_vote_and_others_are_left_out(tmp_path: Path) -> None:
+    greys = [("healthy", 150 + i) for i in range(30)] + [("unhealthy", 100 + i) for i in range(25)]
+    write_grey(tmp_path / "data", [*greys, ("other", 240)], views=3)
+    classifier = Classifier(bundle(linear_model()), InferSettings(providers="cpu"))
+    entry = threshold_from_data(tmp_path / "data", classifier, max_healthy_loss=0.01, min_views=3)
+    assert (entry.values["n_healthy"], entry.values["n_unhealthy"]) == (30, 25)
+    assert (entry.values["recall"], entry.values["healthy_loss"]) == (1.0, 0.0)
+    # Even views of one grey vote as one: 1 - grey / 255, so the cut lies between 150 and 124.
+    assert 1 - 150 / 255 < entry.values["threshold"] <= 1 - 124 / 255
+    manifest = classifier.bundle.manifest
+    assert entry.conditions == threshold_conditions(manifest.sha256, manifest.votes, 3)
+
+
+def test_from_a_data_set_with_too_few_views(tmp_path: Path) -> None:
+    greys = [("healthy", 150)] * 20 + [("unhealthy", 100)] * 20
+    write_grey(tmp_path / "data", greys, views=2)
+    classifier = Classifier(bundle(linear_model()), InferSettings(providers="cpu"))
+    with pytest.raises(InputError, match="0 unhealthy and 0 healthy"):
+        threshold_from_data(tmp_path / "data", classifier, max_healthy_loss=0.05, min_views=3)
