@@ -57,9 +57,12 @@ class Beat:
         P belongs to host time, which an open gate leaves behind liquid time by up to
         `displaced_ns`: the middle is taken, and the rest widens the half width.
         """
+        behind_ns = self.at_ns + self.displaced_ns / 2
         liquid_ns = shifted_ns
         for _ in range(ITERATIONS):
-            liquid_ns = shifted_ns - float(self.shift_ns(liquid_ns - self.displaced_ns / 2))
+            phase = self.omega * 1e-9 * (liquid_ns - behind_ns)
+            shift_s = self.cos_s * math.cos(phase) + self.sin_s * math.sin(phase)
+            liquid_ns = shifted_ns - 1e9 * shift_s
         slowest = 1 - self.amplitude
         wider_ns = self.amplitude / slowest * (half_ns + self.displaced_ns / 2)
         return liquid_ns, half_ns + wider_ns
@@ -84,14 +87,22 @@ class Beat:
             seen_ns: (n,) host times of the views to which a line is fitted, two at least.
             at_ns: host time of the arrival.
         """
-        t = 1e-9 * (np.append(seen_ns, round(at_ns)) - self.at_ns)
+        t = 1e-9 * (seen_ns - self.at_ns)
+        at_s = 1e-9 * (at_ns - self.at_ns)
+        mean_s = float(t.sum()) / t.size
+        off_mean = t - mean_s
+        spread = max(float(off_mean @ off_mean), 1e-12)  # frames of one time tell no speed
+        # What a line that is fitted to views and read at the arrival takes of each view.
+        share = 1 / t.size + off_mean * ((at_s - mean_s) / spread)
         c, s = np.cos(self.omega * t), np.sin(self.omega * t)
-        slopes = np.stack([c, s, t * (self.sin_s * c - self.cos_s * s)], axis=1)
-        seen, middle = t[:-1] - t[:-1].mean(), slopes[:-1].mean(axis=0)
-        inclines = seen @ slopes[:-1] / (seen @ seen)
-        off = slopes[-1] - middle - inclines * (t[-1] - t[:-1].mean())
+        there_c, there_s = math.cos(self.omega * at_s), math.sin(self.omega * at_s)
+        by_c, by_s = there_c - float(share @ c), there_s - float(share @ s)
+        moved = share * t
+        by_w = self.sin_s * (at_s * there_c - float(moved @ c))
+        by_w -= self.cos_s * (at_s * there_s - float(moved @ s))
+        off = np.array([by_c, by_s, by_w])
         wrong_s = 3 * math.sqrt(max(float(off @ self.covariance @ off), 0.0))
-        return 1e9 * math.hypot(wrong_s, self.beside * float(t[-1] - t[-2]))
+        return 1e9 * math.hypot(wrong_s, self.beside * (at_s - float(t[-1])))
 
     def moved_to(self, at_ns: int) -> Array:
         """(cos_s, sin_s, omega) of the same beat counted from another time."""
