@@ -124,6 +124,7 @@ class Views:
         doubles: number of views marked double.
         cut: number of views cut off by the top or bottom edge.
         speed_um_s: speed along the flow.
+        last_diameter_um: diameter when last seen, whole or not.
         probabilities: (classified views, classes), of those views that went to the network.
     """
 
@@ -133,6 +134,7 @@ class Views:
     doubles: int
     cut: int
     speed_um_s: float
+    last_diameter_um: float
     probabilities: NDArray[np.float32]
 
 
@@ -185,6 +187,8 @@ class Decider:
         """What size, shape and number of views alone decide."""
         s = self.settings
         n = len(views.diameters_um)
+        if n < s.speck.min_views and views.last_diameter_um < s.weigh_below_um:
+            return Reason.SPECK
         if n == 0:
             return Reason.UNSEEN
         diameter_um = float(np.median(views.diameters_um))

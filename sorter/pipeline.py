@@ -248,6 +248,7 @@ class Pipeline:
                     views.doubles,
                     views.cut,
                     track.speed_um_s if track.n else 0.0,
+                    track.last.diameter_um,
                     views.stacked(),
                 )
             )

@@ -45,7 +45,14 @@ def views(
 ) -> Views:
     n = len(p) if n is None else n
     return Views(
-        [diameter_um] * n, [circularity] * n, [deficit_um2] * n, doubles, cut, speed_um_s, p
+        [diameter_um] * n,
+        [circularity] * n,
+        [deficit_um2] * n,
+        doubles,
+        cut,
+        speed_um_s,
+        diameter_um,
+        p,
     )
 
 
@@ -95,6 +102,7 @@ CASES: Sequence[Case] = (
         outlets=RECHECK,
     ),
     Case("small debris", views(diameter_um=15), "waste", Reason.SPECK),
+    Case("small, and hardly ever seen", views(n=5, diameter_um=45), "waste", Reason.SPECK),
     Case("small, slow, so in focus", views(diameter_um=26), "waste", Reason.TOO_SMALL),
     Case(
         "as small, but fast, so out of focus",
