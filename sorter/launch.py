@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sorter.errors import RunFault, SorterError
-from sorter.processes import ignore_interrupts, interrupts_held
+from sorter.processes import ignore_interrupts, interrupts_held, single_threaded
 from sorter.record import EndReason, Recorder
 from sorter.settings import RigSettings
 
@@ -72,7 +72,7 @@ class ControllerProcess:
         process = multiprocessing.get_context("spawn").Process(
             target=_main, args=(rig, toml, theirs), name="controller"
         )
-        with interrupts_held():
+        with interrupts_held(), single_threaded():
             process.start()
         theirs.close()
         return cls(process, ours)

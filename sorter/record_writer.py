@@ -9,6 +9,7 @@ Ctrl-C, hang-up and termination requests; end-of-file is the only thing that end
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import sqlite3
@@ -298,6 +299,7 @@ def _ignore_signals() -> None:
 def run_writer(channel: socket.socket, path: Path, meta: RunMeta, commit_s: float) -> None:
     """The recorder's whole life; the target of its process."""
     _ignore_signals()
+    _give_way()
     with channel:
         try:
             writer = Writer(create(path, meta))
@@ -315,6 +317,12 @@ def run_writer(channel: socket.socket, path: Path, meta: RunMeta, commit_s: floa
             return
         writer.close()
         tell(channel, Report("done"))
+
+
+def _give_way() -> None:
+    """Leave the cores to the loop and the camera; where the system has no niceness, as it is."""
+    if hasattr(os, "nice"):
+        os.nice(5)
 
 
 def _write_all(writer: Writer, inbox: Inbox, commit_s: float) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gc
 import platform
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Protocol
 
@@ -23,6 +25,7 @@ from sorter.errors import DispenserError, RecordError, SorterError
 from sorter.record import EndReason, Recorder, RunMeta
 from sorter.settings import RigSettings
 
+SWITCH_S = 2e-4
 IDLE_NS = 250_000  # MMCore can't be waited on: between frames the loop looks this often
 _PACKAGES = ("spheroid-sorter", "pymmcore-plus", "pymmcore", "onnxruntime-gpu", "opencv-python")
 
@@ -119,20 +122,36 @@ def _turn_and_end(
     stop: StopRequest,
 ) -> EndReason:
     """Turn the loop; whatever happens, gate to rest and the record ended."""
-    # A full collection would hold the loop for tens of ms; what lives now lives for the run.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
     try:
-        reason = turn(controller, rig, clock, stop)
+        with _undisturbed():
+            reason = turn(controller, rig, clock, stop)
     except Exception as error:
         _rest_quietly(dispenser, clock)
         _end_faulted(controller, recorder, clock, error)
         raise
-    finally:
-        gc.enable()
     recorder.finish(reason, 0 if reason == "done" else 130)
     return reason
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep the interpreter's own pauses away from the loop.
+
+    A full garbage collection holds it for tens of ms, and what lives now lives for the run. A
+    Python camera's thread may keep the interpreter for as long as the switch interval, 5 ms
+    otherwise.
+    """
+    interval_s = sys.getswitchinterval()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval_s)
+        gc.enable()
+        gc.unfreeze()
 
 
 def turn(controller: Controller, rig: RigSettings, clock: Clock, stop: StopRequest) -> EndReason:
