@@ -19,7 +19,8 @@ from sorter.crop import CropSettings
 from sorter.decide import Decider, DecideSettings, OutletSettings
 from sorter.pipeline import Pipeline, PixelVision
 from sorter.segment import Segmenter, SegmentSettings
-from sorter.track import Tracker, TrackSettings
+from sorter.track import TrackSettings
+from sorter.tracker import Tracker
 
 FRAME_PERIOD_NS = 5_000_000
 HEADLINE = (1280, 512, 16)

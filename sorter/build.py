@@ -17,7 +17,7 @@ from sorter.pipeline import Pipeline, PixelVision, Vision
 from sorter.schedule import Scheduler
 from sorter.segment import Segmenter
 from sorter.settings import RigSettings
-from sorter.track import Tracker
+from sorter.tracker import Tracker
 
 
 def load_model(rig: RigSettings) -> tuple[Bundle, Classifier]:

@@ -175,6 +175,8 @@ class Controller:
         if frame is not None:
             self._scheduler.prune(now_ns)
             self._finish_frame(frame, n_objects)
+        elif self._pipeline.learn():
+            self._journal.learnt()
         if now_ns - self._last_status_ns > STATUS_PERIOD_NS:
             self._publish(now_ns)
         self._journal_step()

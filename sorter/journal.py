@@ -54,6 +54,7 @@ class Step(msgspec.Struct, array_like=True):
         classes: number of classes.
         calls: (method, arguments, answer) of the dispenser's driver, in order.
         drain: the run was asked to drain just before this step.
+        learnt: the step had no frame, and used the moment to learn from a track.
     """
 
     now_ns: int
@@ -63,10 +64,11 @@ class Step(msgspec.Struct, array_like=True):
     classes: int = 0
     calls: list[tuple[str, list[Any], Any]] = msgspec.field(default_factory=list)
     drain: bool = False
+    learnt: bool = False
 
     def is_idle(self) -> bool:
         """Nothing came from outside and nothing was asked: a replay can leave the step out."""
-        return self.frame is None and not self.calls and not self.drain
+        return self.frame is None and not (self.calls or self.drain or self.learnt)
 
 
 class Journal:
@@ -91,6 +93,10 @@ class Journal:
         self.step.frame = FrameHead(
             frame.number, frame.exposed_ns, frame.exposed_error_ns, frame.received_ns
         )
+
+    def learnt(self) -> None:
+        """The step used a moment without a frame to learn."""
+        self.step.learnt = True
 
     def blob(self) -> bytes | None:
         """The step, encoded; None when it is idle."""

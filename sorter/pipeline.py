@@ -21,7 +21,8 @@ from sorter.decide import Decider, Decision, Views
 from sorter.detection import Detection
 from sorter.segment import Segmenter
 from sorter.speck import deficit_um2
-from sorter.track import Arrival, Track, Tracker
+from sorter.track import Arrival, Track
+from sorter.tracker import Tracker
 
 
 class Vision(Protocol):
@@ -203,6 +204,10 @@ class Pipeline:
     def arrival(self, track: Track) -> Arrival | None:
         """When a track's body reaches the junction, as far as it is known now."""
         return self._tracker.arrival(track, self._junction_um)
+
+    def learn(self) -> bool:
+        """Do one piece of work that can wait for a moment without frames; False: none is left."""
+        return self._tracker.learn()
 
     def drain(self) -> list[DecidedObject]:
         """Decide what is still in view, for the end of a run."""

@@ -20,6 +20,8 @@ from sorter.liquid import Liquid, Opening, merge
 from sorter.opening_plan import JunctionSettings, Window, plan_opening, window
 from sorter.track import Arrival
 
+LOOK_AGAIN_NS = 5_000_000
+
 
 class ScheduleSettings(BaseModel):
     """When commands go out."""
@@ -42,6 +44,7 @@ class Body:
         id: the object's id; negative for a stretch of time in which bodies may have gone unseen.
         arrival: predicted arrival at the junction, in liquid time.
         outlet: where it is bound; None while undecided.
+        look_again_ns: its command can't be due before this time.
     """
 
     id: int
@@ -49,6 +52,7 @@ class Body:
     outlet: str | None = None
     decision: Decision | None = None
     command_id: int | None = None
+    look_again_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,7 @@ class Scheduler:
             for b in self._bodies.values()
             if b.outlet not in (None, self._outlets.rest)
             and b.command_id is None
+            and b.look_again_ns <= now_ns
             and b.arrival.liquid_ns - b.arrival.error_ns - lead_ns <= now_ns
         ]
         return sorted(due, key=lambda b: b.arrival.liquid_ns)
@@ -223,7 +228,10 @@ class Scheduler:
             self._bound_ns(now_ns),
         )
         move_ns = opening.open_ns - int(self._junction.valve_on_ms * 1e6)
-        if move_ns - self._settings.lead_ms * 1e6 > now_ns:
+        wait_ns = move_ns - int(self._settings.lead_ms * 1e6) - now_ns
+        if wait_ns > 0:
+            # An opening commanded meanwhile may bring the arrival forward, so not for long.
+            body.look_again_ns = now_ns + min(wait_ns, LOOK_AGAIN_NS)
             return []
         soonest_ns = now_ns + int(self._settings.min_lead_ms * 1e6)
         if move_ns < soonest_ns:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sorter.track import Track, Tracker, TrackSettings
+from sorter.track import Track, TrackSettings
+from sorter.tracker import Tracker
 from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
 
 PERIOD_NS = 5_000_000

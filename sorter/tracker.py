@@ -1,0 +1,231 @@
+"""Ties detections to tracks, frame by frame: each body once (see `sorter.track`)."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from sorter.detection import Detection
+from sorter.matching import Expected, Seen, cheapest, costs
+from sorter.pulsation import PulsationEstimator
+from sorter.track import Arrival, Sighting, Track, TrackSettings
+
+
+class Tracker:
+    """Follows bodies from frame to frame.
+
+    Args:
+        settings: gates and limits.
+        pitch_um: µm per pixel.
+        width_px: width of the frame; x grows downstream.
+    """
+
+    def __init__(self, settings: TrackSettings, *, pitch_um: float, width_px: int) -> None:
+        self.settings = settings
+        self.pitch_um = pitch_um
+        self.width_px = width_px
+        self.tracks: list[Track] = []
+        self._to_learn: deque[Track] = deque()
+        self.pulsation = PulsationEstimator(settings.pulsation, unknown=settings.speed_tolerance)
+        self._next_id = 1
+
+    def update(
+        self,
+        detections: Sequence[Detection],
+        *,
+        frame: int,
+        exposed_ns: int,
+        exposed_error_ns: int,
+        liquid_ns: float,
+    ) -> tuple[list[tuple[Track, Detection]], list[Track]]:
+        """Take one frame's detections.
+
+        Returns:
+            the whole views of this frame, each with its track, and the tracks that ended.
+        """
+        seen = [d for d in detections if not self._enters(d)]
+        pairs, merged = self._assign(seen, liquid_ns)
+        views: list[tuple[Track, Detection]] = []
+        matched: set[int] = set()
+        for i, detection in enumerate(seen):
+            track = pairs.get(i)
+            if track is None:
+                if i in merged:
+                    continue
+                track = self._begin(detection, exposed_ns, exposed_error_ns, liquid_ns)
+            matched.add(track.id)
+            self._see(track, detection, frame, exposed_ns, exposed_error_ns, liquid_ns, views)
+        for ids in merged.values():
+            matched |= ids
+        ended = self._end(matched, liquid_ns)
+        self._to_learn += ended
+        return views, ended
+
+    def learn(self) -> bool:
+        """Look for the pump's beat in one track that ended; False when there is none.
+
+        It takes about a millisecond, so it is left to a moment in which no frame waits.
+        """
+        if not self._to_learn:
+            return False
+        track = self._to_learn.popleft()
+        s = self.settings
+        flows = track.n > 2 and s.min_speed_um_s <= track.speed_um_s <= s.max_speed_um_s
+        if flows and not track.double:
+            self.pulsation.add(
+                np.array(track.exposed_ns), np.array(track.liquid_ns), np.array(track.x_um)
+            )
+        return True
+
+    def arrival(self, track: Track, junction_um: float) -> Arrival | None:
+        """Arrival of a track; one seen only a few times moves like a body close to it.
+
+        Fragments and satellites come and go from view to view, and travel with their body. Without
+        such a companion a short track's own few views have to do; None when there are too few.
+        """
+        s = self.settings
+        beat = self.pulsation.beat_at(track.last_exposed_ns)
+        if track.n >= s.short_views:
+            return track.arrival(junction_um, beat)
+        near = [t for t in self.tracks if t.n >= s.short_views and self._is_beside(track, t)]
+        if not near:
+            return track.arrival(junction_um, beat)
+        companion = min(near, key=lambda t: abs(t.last_y_um - track.last_y_um))
+        theirs = companion.arrival(junction_um, beat)
+        if theirs is None:
+            return None
+        at_um = companion.expected_um(track.last_liquid_ns)[0]
+        shift_ns = (at_um - track.last_x_um) / companion.speed_um_s * 1e9
+        drift_ns = s.gate_um / companion.speed_um_s * 1e9
+        return Arrival(theirs.liquid_ns + shift_ns, theirs.error_ns + drift_ns)
+
+    def _is_beside(self, track: Track, other: Track) -> bool:
+        """Whether the other's body was close when the track was last seen."""
+        reach_um = other.last.diameter_um / 2 + track.last.diameter_um / 2 + self.settings.gate_um
+        along_um = other.expected_um(track.last_liquid_ns)[0] - track.last_x_um
+        return math.hypot(along_um, other.last_y_um - track.last_y_um) < reach_um
+
+    def drain(self) -> list[Track]:
+        """End all tracks, for the end of a run."""
+        ended = [track for track in self.tracks if not track.ended]
+        self.tracks = []
+        return ended
+
+    def _enters(self, detection: Detection) -> bool:
+        """Cut off by the left edge: its size and place are not known yet."""
+        return detection.touches_border and detection.bbox[0] <= 0 and not self._leaves(detection)
+
+    def _leaves(self, detection: Detection) -> bool:
+        x, _, w, _ = detection.bbox
+        return detection.touches_border and x + w >= self.width_px
+
+    def _begin(
+        self, detection: Detection, exposed_ns: int, exposed_error_ns: int, liquid_ns: float
+    ) -> Track:
+        track = Track(
+            id=self._next_id,
+            origin_ns=liquid_ns,
+            first_exposed_ns=exposed_ns,
+            settings=self.settings,
+            last=detection,
+            last_x_um=detection.x_px * self.pitch_um,
+            last_y_um=detection.y_px * self.pitch_um,
+            last_liquid_ns=liquid_ns,
+            last_exposed_ns=exposed_ns,
+            exposed_error_ns=exposed_error_ns,
+        )
+        self._next_id += 1
+        self.tracks.append(track)
+        return track
+
+    def _see(
+        self,
+        track: Track,
+        detection: Detection,
+        frame: int,
+        exposed_ns: int,
+        exposed_error_ns: int,
+        liquid_ns: float,
+        views: list[tuple[Track, Detection]],
+    ) -> None:
+        track.sightings.append(Sighting(frame, detection.x_px, detection.y_px))
+        track.missed = 0
+        if self._leaves(detection):
+            track.leaving = True
+        if track.leaving:
+            return
+        x_um, y_um = detection.x_px * self.pitch_um, detection.y_px * self.pitch_um
+        track.exposed_error_ns = exposed_error_ns
+        track.add(detection, x_um, y_um, exposed_ns, liquid_ns)
+        views.append((track, detection))
+
+    def _assign(
+        self, detections: Sequence[Detection], liquid_ns: float
+    ) -> tuple[dict[int, Track], dict[int, set[int]]]:
+        """Detections to tracks, cheapest first; and which detections hide several tracks."""
+        if not detections or not self.tracks:
+            return {}, {}
+        ahead = np.array([t.expected_um(liquid_ns) for t in self.tracks])
+        expected = Expected(
+            x_um=ahead[:, 0],
+            gate_um=ahead[:, 1],
+            y_um=np.array([t.last_y_um for t in self.tracks]),
+            diameter_um=np.array([t.last.diameter_um for t in self.tracks]),
+        )
+        seen = Seen(
+            x_um=np.array([d.x_px for d in detections]) * self.pitch_um,
+            y_um=np.array([d.y_px for d in detections]) * self.pitch_um,
+            diameter_um=np.array([d.diameter_um for d in detections]),
+            leaves=np.array([self._leaves(d) for d in detections]),
+        )
+        merged = self._merged(detections, expected)
+        cost = costs(expected, seen, lateral_gate_um=self.settings.lateral_gate_um)
+        pairs = cheapest(cost, without=merged)
+        return {column: self.tracks[row] for column, row in pairs.items()}, merged
+
+    def _merged(self, detections: Sequence[Detection], expected: Expected) -> dict[int, set[int]]:
+        """Detections marked double in which two or more known bodies are expected: they coast."""
+        merged: dict[int, set[int]] = {}
+        for i, detection in enumerate(detections):
+            if not detection.double:
+                continue
+            left, top, w, h = (v * self.pitch_um for v in detection.bbox)
+            inside = {
+                t.id
+                for t, x, y in zip(self.tracks, expected.x_um, expected.y_um, strict=True)
+                if t.n >= 3 and left <= x <= left + w and top <= y <= top + h
+            }
+            if len(inside) >= 2:
+                merged[i] = inside
+        return merged
+
+    def _end(self, matched: set[int], liquid_ns: float) -> list[Track]:
+        """End what leaves the view or was not seen for too long, each once.
+
+        A track that has ended is kept for as long as its body may still show at the right edge,
+        so that the body is not taken for a new one.
+        """
+        s = self.settings
+        newly: list[Track] = []
+        kept: list[Track] = []
+        for track in self.tracks:
+            if track.id not in matched:
+                track.missed += 1
+            lost = track.missed > (s.max_hidden if track.n >= 4 else s.max_missed)
+            if not track.ended and (lost or track.leaving or self._has_left(track, liquid_ns)):
+                track.ended = True
+                newly.append(track)
+            if not lost and not (track.ended and track.missed > s.max_missed):
+                kept.append(track)
+        self.tracks = kept
+        return newly
+
+    def _has_left(self, track: Track, liquid_ns: float) -> bool:
+        """Not seen in this frame, and expected to touch the right edge or to be past it."""
+        if track.missed == 0 or track.n < 2:
+            return False
+        edge_um = track.expected_um(liquid_ns)[0] + track.last.diameter_um / 2
+        return edge_um > self.width_px * self.pitch_um
