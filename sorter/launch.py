@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sorter.errors import RunFault, SorterError
-from sorter.processes import ignore_interrupts, interrupts_held, single_threaded
+from sorter.processes import give_way, ignore_interrupts, interrupts_held, single_threaded
 from sorter.record import EndReason, Recorder
 from sorter.settings import RigSettings
 
@@ -75,6 +75,7 @@ class ControllerProcess:
         with interrupts_held(), single_threaded():
             process.start()
         theirs.close()
+        give_way()  # the display must never take a core from the loop
         return cls(process, ours)
 
     @property

@@ -81,3 +81,9 @@ def single_threaded() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def give_way() -> None:
+    """Leave the cores to the loop and the camera; where the system has no niceness, do nothing."""
+    if hasattr(os, "nice"):
+        os.nice(5)

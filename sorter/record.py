@@ -13,13 +13,10 @@ import atexit
 import contextlib
 import multiprocessing
 import select
-import signal
 import socket
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from multiprocessing import resource_tracker
+from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,6 +27,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from sorter.errors import RecordError
+from sorter.processes import interrupts_held
 from sorter.record_rows import (
     CommandRow,
     CommandUpdate,
@@ -137,7 +135,7 @@ class Recorder:
             name="recorder",
         )
         try:
-            with theirs, _interrupts_held():
+            with theirs, interrupts_held():
                 process.start()
             _await_ready(ours, path, settings.start_timeout_s)
         except BaseException:
@@ -331,28 +329,3 @@ def _await_ready(channel: socket.socket, path: Path, timeout_s: float) -> None:
         )
     if report.kind == "error":
         raise _cannot_write(path, report.text)
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Keep Ctrl-C away from a process that is being born; it comes through here afterwards.
-
-    The mask is for the child, which inherits it. It doesn't keep Ctrl-C from this process, where
-    other threads may take the signal; that is what the handler is for.
-    """
-    held: list[int] = []
-    is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, lambda n, _: held.append(n)) if is_main else None
-    mask = None
-    if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # starting it lifts the mask
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
-        if held:
-            signal.raise_signal(signal.SIGINT)

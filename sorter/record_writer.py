@@ -9,7 +9,6 @@ Ctrl-C, hang-up and termination requests; end-of-file is the only thing that end
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import sqlite3
@@ -24,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from sorter.processes import give_way
 from sorter.record_rows import (
     UNFINISHED,
     CommandRow,
@@ -299,7 +299,7 @@ def _ignore_signals() -> None:
 def run_writer(channel: socket.socket, path: Path, meta: RunMeta, commit_s: float) -> None:
     """The recorder's whole life; the target of its process."""
     _ignore_signals()
-    _give_way()
+    give_way()
     with channel:
         try:
             writer = Writer(create(path, meta))
@@ -317,12 +317,6 @@ def run_writer(channel: socket.socket, path: Path, meta: RunMeta, commit_s: floa
             return
         writer.close()
         tell(channel, Report("done"))
-
-
-def _give_way() -> None:
-    """Leave the cores to the loop and the camera; where the system has no niceness, as it is."""
-    if hasattr(os, "nice"):
-        os.nice(5)
 
 
 def _write_all(writer: Writer, inbox: Inbox, commit_s: float) -> None:
