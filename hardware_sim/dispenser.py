@@ -27,6 +27,7 @@ from typing import IO, Any, Protocol
 
 from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
 from hardware_sim.gate_log import GateEdge, format_line
+from hardware_sim.own_core import keep_to_last_core
 from sorter.errors import LinkError, SettingsError
 from sorter.processes import ignore_interrupts, interrupts_held
 
@@ -301,6 +302,7 @@ class _WrongSettings:
 def _child(settings: SimDispenserSettings, stopper: Connection) -> None:
     # Ctrl-C goes to the whole terminal: the controller drains first, then stops this device.
     ignore_interrupts()
+    keep_to_last_core()
     # The other end is closed by the parent's stop, or by the system when the parent dies.
     wakes = [] if sys.platform == "win32" else [stopper]
     try:

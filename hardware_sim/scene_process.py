@@ -28,6 +28,7 @@ from hardware_sim.frame_ring import (
     RingSpec,
 )
 from hardware_sim.gate_log import GateEdge, GateLogTail
+from hardware_sim.own_core import keep_to_last_core
 from hardware_sim.scene import Scene
 from hardware_sim.scene_settings import SceneSettings
 from hardware_sim.transfer import Transfers, exposed_ns
@@ -132,8 +133,8 @@ def run_scene(settings: SceneSettings, spec: RingSpec) -> None:
     # Ctrl-C goes to the whole group of processes; the parent decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
-    # A real camera takes none of the host's time; its frames have 8 ms until they are due.
-    give_way()
+    keep_to_last_core()
+    give_way()  # its frames have 8 ms until they are due
     # Bodies are made on a second thread, which must not hold a frame up for long.
     sys.setswitchinterval(0.0005)
     ring = FrameRing.attach(spec)
