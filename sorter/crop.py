@@ -157,7 +157,9 @@ def _paint_over(
     dark = np.abs(result.astype(np.int16) - settings.level)
     other = ((dark > settings.neighbour_contrast * settings.level) & (grown == 0)).view(np.uint8)
     other = cv2.dilate(other, np.ones((3, 3), np.uint8))
-    _, labels = cv2.connectedComponents(other)
-    near = np.unique(labels[(grown > 0) & (other > 0)])
-    paint = np.isin(labels, near[near > 0]) & (own == 0)
+    count, labels = cv2.connectedComponents(other)
+    near = np.zeros(count, bool)
+    near[labels[grown > 0]] = True
+    near[0] = False
+    paint = near[labels] & (own == 0)
     result[paint] = settings.level

@@ -26,7 +26,7 @@ from sorter.record import EndReason, Recorder, RunMeta
 from sorter.settings import RigSettings
 
 SWITCH_S = 2e-4
-IDLE_NS = 150_000  # MMCore can't be waited on: between frames the loop looks this often
+IDLE_NS = 100_000  # MMCore can't be waited on: between frames the loop looks this often
 _PACKAGES = ("spheroid-sorter", "pymmcore-plus", "pymmcore", "onnxruntime-gpu", "opencv-python")
 
 
