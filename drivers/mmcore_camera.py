@@ -163,6 +163,10 @@ class MMCoreCamera:
             return None
         return self._frame(pixels, metadata, self._clock.now_ns())
 
+    def waiting(self) -> int:
+        """How many frames wait in the core."""
+        return 0 if self._core is None else int(self._core.getRemainingImageCount())
+
     def stop(self) -> None:
         """Stop acquiring; frames that wait can still be popped."""
         if self._core is None or not self._armed:

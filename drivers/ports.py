@@ -72,6 +72,10 @@ class Camera(Protocol):
         """The oldest frame that waits, or None; never blocks. Raises `CameraError`."""
         ...
 
+    def waiting(self) -> int:
+        """How many frames wait to be popped; never blocks."""
+        ...
+
     def stop(self) -> None:
         """Stop acquiring; frames that wait can still be popped."""
         ...

@@ -106,6 +106,11 @@ class VirtualCamera:
         self._popped += 1
         return Frame(pixels, number, exposure.exposed_ns, exposure.error_ns, due_ns)
 
+    def waiting(self) -> int:
+        """Whether the next frame has arrived by now; more than one is not looked ahead."""
+        due_ns = self.next_due_ns
+        return int(due_ns is not None and due_ns <= self._clock.now_ns())
+
     def stop(self) -> None:
         """Expose no more; frames that had arrived can still be popped."""
         if self._stopped_ns is None:

@@ -169,8 +169,9 @@ class Controller:
         frame = self._camera.pop()
         n_objects = 0
         if frame is not None:
-            self._journal.took(frame)
-            n_objects = self._take(frame, now_ns)
+            crowded = self._camera.waiting() > 0
+            self._journal.took(frame, crowded=crowded)
+            n_objects = self._take(frame, now_ns, crowded=crowded)
         self._apply(self._scheduler.plan(now_ns), now_ns)
         if frame is not None:
             self._scheduler.prune(now_ns)
@@ -182,11 +183,11 @@ class Controller:
         self._journal_step()
         return frame is not None
 
-    def _take(self, frame: Frame, now_ns: int) -> int:
+    def _take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
         """One frame through the pipeline; returns the number of objects in it."""
         liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
         self._answer_gap(frame, liquid_ns)
-        result = self._pipeline.process(frame, liquid_ns)
+        result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
         crossing_ns = self._view.junction_um / self._view.max_speed_um_s * 1e9
         self._scheduler.looked(liquid_ns - frame.exposed_error_ns + crossing_ns)
         if self._scheduler.is_due(now_ns):  # only then does it matter who else is coming

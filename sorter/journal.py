@@ -54,6 +54,7 @@ class Step(msgspec.Struct, array_like=True):
         classes: number of classes.
         calls: (method, arguments, answer) of the dispenser's driver, in order.
         drain: the run was asked to drain just before this step.
+        crowded: more frames waited when the frame was taken.
         learnt: the step had no frame, and used the moment to learn from a track.
     """
 
@@ -65,6 +66,7 @@ class Step(msgspec.Struct, array_like=True):
     calls: list[tuple[str, list[Any], Any]] = msgspec.field(default_factory=list)
     drain: bool = False
     learnt: bool = False
+    crowded: bool = False
 
     def is_idle(self) -> bool:
         """Nothing came from outside and nothing was asked: a replay can leave the step out."""
@@ -88,8 +90,9 @@ class Journal:
         """The run was asked to drain; the next step begins with that."""
         self._drain = True
 
-    def took(self, frame: Frame) -> None:
-        """The step took a frame."""
+    def took(self, frame: Frame, *, crowded: bool) -> None:
+        """The step took a frame, while more of them waited or not."""
+        self.step.crowded = crowded
         self.step.frame = FrameHead(
             frame.number, frame.exposed_ns, frame.exposed_error_ns, frame.received_ns
         )
@@ -115,6 +118,10 @@ class JournalledVision:
         detections = self._inner.detect(frame)
         self._journal.step.detections = [pack_detection(d) for d in detections]
         return detections
+
+    def settle(self) -> None:
+        """See `Vision.settle`."""
+        self._inner.settle()
 
     def classify(
         self, frame: Frame, detections: Sequence[Detection]

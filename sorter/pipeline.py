@@ -38,6 +38,10 @@ class Vision(Protocol):
         """(n, classes) probabilities and (n, size, size) crops of detections in that frame."""
         ...
 
+    def settle(self) -> None:
+        """Work on the last frame that could wait until its objects were dealt with."""
+        ...
+
 
 class PixelVision:
     """The real thing: OpenCV and ONNX Runtime.
@@ -69,6 +73,10 @@ class PixelVision:
         """All objects in a frame; the background learns from it."""
         found = self._segmenter.detect(frame.pixels)
         return [self._weigh(frame, d) if d.diameter_um < self._weigh_below_um else d for d in found]
+
+    def settle(self) -> None:
+        """Let the background learn from the last frame."""
+        self._segmenter.settle()
 
     def _weigh(self, frame: Frame, detection: Detection) -> Detection:
         deficit = deficit_um2(frame.pixels, detection, pitch_um=self._pitch_um)
@@ -104,6 +112,7 @@ class TrackViews:
     doubles: int = 0
     splits: int = 0
     cut: int = 0
+    judged: bool = False
     probabilities: list[NDArray[np.float32]] = field(default_factory=list)
     crops: list[NDArray[np.uint8]] = field(default_factory=list)
 
@@ -181,8 +190,15 @@ class Pipeline:
         self._min_sightings = min_sightings
         self._views: dict[int, TrackViews] = {}
 
-    def process(self, frame: Frame, liquid_ns: float) -> PipelineResult:
-        """Take one frame; `liquid_ns` is its exposure in liquid time (`sorter.liquid`)."""
+    def process(self, frame: Frame, liquid_ns: float, *, crowded: bool = False) -> PipelineResult:
+        """Take one frame.
+
+        Args:
+            frame: the frame.
+            liquid_ns: its exposure in liquid time (`sorter.liquid`).
+            crowded: more frames wait already: a body that was judged in its last view is only
+                followed in this one. It has views enough, and the frames that wait have not.
+        """
         detections = self._vision.detect(frame)
         seen, ended = self._tracker.update(
             detections,
@@ -191,7 +207,7 @@ class Pipeline:
             exposed_error_ns=frame.exposed_error_ns,
             liquid_ns=liquid_ns,
         )
-        n_judged = self._look(frame, seen)
+        n_judged = self._look(frame, seen, crowded=crowded)
         in_view = [
             track
             for track in self._tracker.tracks
@@ -206,20 +222,22 @@ class Pipeline:
         return self._tracker.arrival(track, self._junction_um)
 
     def learn(self) -> bool:
-        """Do one piece of work that can wait for a moment without frames; False: none is left."""
+        """Do the work that can wait for a moment without frames; True: it was worth noting."""
+        self._vision.settle()
         return self._tracker.learn()
 
     def drain(self) -> list[DecidedObject]:
         """Decide what is still in view, for the end of a run."""
         return self._decide(self._tracker.drain())
 
-    def _look(self, frame: Frame, seen: Sequence[tuple[Track, Detection]]) -> int:
+    def _look(self, frame: Frame, seen: Sequence[tuple[Track, Detection]], *, crowded: bool) -> int:
         """Count the views, and ask the network about those that it can judge."""
         judged: list[tuple[TrackViews, Detection]] = []
         for track, detection in seen:
             views = self._views.setdefault(track.id, TrackViews())
             views.see(detection)
-            if self._can_judge(detection):
+            views.judged = self._can_judge(detection) and not (crowded and views.judged)
+            if views.judged:
                 judged.append((views, detection))
         if not judged:
             return 0

@@ -121,6 +121,9 @@ class _TapeCamera:
             _NO_PIXELS, head.number, head.exposed_ns, head.exposed_error_ns, head.received_ns
         )
 
+    def waiting(self) -> int:
+        return int(self._tape.step.crowded)
+
     def stop(self) -> None:
         """Nothing to stop."""
 
@@ -132,6 +135,9 @@ class _TapeVision:
     def __init__(self, tape: _Tape, size_px: int) -> None:
         self._tape = tape
         self._size_px = size_px
+
+    def settle(self) -> None:
+        """Nothing to learn."""
 
     def detect(self, frame: Frame) -> Sequence[Detection]:
         return [unpack_detection(fields) for fields in self._tape.step.detections]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from drivers.ports import Pixels
@@ -50,10 +53,11 @@ class Segmenter:
         self._grid = Grid.fit(shape, pitch_um, settings.find.coarsest_um)
         self._finder = Finder(settings.find, pitch_um=pitch_um, grid=self._grid)
         self._grey = np.empty(self._grid.cells, np.uint8)
+        self._unlearnt: NDArray[Any] | None = None
         self.background = Background(self._grid.cells, settings.background)
 
     def detect(self, pixels: Pixels) -> list[Detection]:
-        """All objects of one frame; updates the background.
+        """All objects of one frame; `settle` lets the background learn from it.
 
         Args:
             pixels: (height, width) of the shape and depth that the segmenter was made for.
@@ -66,6 +70,7 @@ class Segmenter:
                 f"a frame of {pixels.shape} {pixels.dtype} where {self.shape} {self.dtype} was due",
                 do="Set the camera's region and bit depth as in the rig file.",
             )
+        self.settle()
         reduced = self._grid.reduce(pixels)
         background = self.background
         if not background.ready:
@@ -73,5 +78,11 @@ class Segmenter:
         background.normalise(reduced, self._grey)
         view = View(pixels, self._grey, background.level, background.gain)
         found = self._finder.find(view)
-        background.update(reduced, self._finder.occupied)
+        self._unlearnt = reduced
         return found
+
+    def settle(self) -> None:
+        """Let the background learn from the last frame; the next `detect` does so otherwise."""
+        reduced, self._unlearnt = self._unlearnt, None
+        if reduced is not None:
+            self.background.update(reduced, self._finder.occupied)

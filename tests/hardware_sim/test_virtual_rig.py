@@ -35,6 +35,9 @@ class Between:
             frame = self._inner.pop()
         return frame
 
+    def waiting(self) -> int:
+        return self._inner.waiting()
+
     def stop(self) -> None:
         self._inner.stop()
 

@@ -72,6 +72,9 @@ class Bodies:
                 found.append((body, detection(x_um, body.y_um, double=body.double)))
         return found
 
+    def settle(self) -> None:
+        """Nothing to learn."""
+
     def detect(self, frame: Frame) -> list[Detection]:
         return [one for _, one in self._seen(frame)]
 
@@ -103,6 +106,10 @@ class Ticking:
             return None
         self._next += 1
         return Frame(NO_PIXELS, self._next - 1, exposed_ns, 100_000, exposed_ns + TRANSFER_NS)
+
+    def waiting(self) -> int:
+        exposed_ns = START_NS + self._next * PERIOD_NS
+        return int(not self._stopped and exposed_ns + TRANSFER_NS <= self._clock.now_ns())
 
     def stop(self) -> None:
         self._stopped = True
