@@ -7,9 +7,11 @@ for; `sorter.schedule` may still send it to rest, for a conflict or because it i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import median
 from typing import Literal
 
 import numpy as np
@@ -191,9 +193,10 @@ class Decider:
             return Reason.SPECK
         if n == 0:
             return Reason.UNSEEN
-        diameter_um = float(np.median(views.diameters_um))
-        deficits = np.array(views.deficits_um2)
-        deficit_um2 = float(np.median(deficits)) if np.all(np.isfinite(deficits)) else np.inf
+        diameter_um = median(views.diameters_um)
+        deficits_um2 = views.deficits_um2
+        measured = all(map(math.isfinite, deficits_um2))
+        deficit_um2 = median(deficits_um2) if measured else math.inf
         if is_speck(diameter_um, deficit_um2, views.speed_um_s, s.speck):
             return Reason.SPECK
         if diameter_um < s.min_diameter_um:
@@ -206,7 +209,7 @@ class Decider:
             return Reason.DOUBLE
         if diameter_um > s.max_diameter_um:
             return Reason.TOO_LARGE
-        if float(np.median(views.circularities)) < s.min_circularity:
+        if median(views.circularities) < s.min_circularity:
             return Reason.NOT_A_SPHEROID
         if len(views.probabilities) < s.min_views:
             return Reason.UNSEEN

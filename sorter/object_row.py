@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,4 +63,4 @@ def telling_crops(decided: DecidedObject) -> list[NDArray[np.uint8]]:
 
 
 def _middle(values: Sequence[float], otherwise: float) -> float:
-    return float(np.median(values)) if values else otherwise
+    return median(values) if values else otherwise

@@ -27,7 +27,7 @@ from models.bundle import load_bundle
 from sorter.build import build_controller
 from sorter.detection import Detection
 from sorter.liquid import LiquidSettings
-from sorter.runner import StopRequest, turn
+from sorter.runner import IDLE_NS, StopRequest, turn
 from sorter.settings import RigSettings, RunSettings
 from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
 
@@ -223,8 +223,8 @@ def test_shadow_decides_and_moves_nothing() -> None:
 def test_a_drain_sorts_what_is_in_view_and_nothing_after() -> None:
     before, after = Moving(0.3), Moving(0.45, y_um=200.0)
     turns = iter(range(10**9))
-    # The loop turns 4 times per ms: it is asked to stop 0.4 s after its start.
-    trace, gate = sort([before, after], stop=lambda: "Ctrl-C" if next(turns) > 1600 else None)
+    asked = 400_000_000 // IDLE_NS  # in turns: 0.4 s after the start
+    trace, gate = sort([before, after], stop=lambda: "Ctrl-C" if next(turns) > asked else None)
     reasons = [reason for _, reason in final(trace).values()]
     assert reasons == ["healthy", "stopping"]
     assert outlet_at(gate, before.arrives_ns) == "collect"
