@@ -108,3 +108,28 @@ def test_drain_ends_what_is_in_view() -> None:
     tracker, ended = follow([(300.0, 10_000.0, 500.0, 200.0)], frames=10)
     assert ended == []
     assert len(tracker.drain()) == 1
+
+
+def test_a_small_body_that_still_sinks_arrives_within_its_window() -> None:
+    """15.4 mm/s in view, and faster by 6.2 mm/s each second: sinking from the ceiling."""
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    rng = np.random.default_rng(2)
+    ended: list[Track] = []
+    for number in range(60):
+        t_s = number * PERIOD_NS * 1e-9
+        x_um = 40.0 + 15_400.0 * t_s + 6_200.0 * t_s**2 / 2 + rng.normal(0, 1.0)
+        if x_um > WIDTH_PX * PITCH_UM + 20:
+            break
+        t_ns = number * PERIOD_NS
+        _, gone = tracker.update(
+            [detection(x_um, 500.0, 45.0)],
+            frame=number,
+            exposed_ns=t_ns,
+            exposed_error_ns=0,
+            liquid_ns=float(t_ns),
+        )
+        ended += gone
+    arrival = ended[0].arrival(12_000.0)
+    assert arrival is not None
+    arrives_s = (np.sqrt(15_400.0**2 + 2 * 6_200.0 * 11_960.0) - 15_400.0) / 6_200.0
+    assert abs(arrival.liquid_ns - arrives_s * 1e9) < arrival.error_ns
