@@ -21,6 +21,7 @@ from sorter.pulsation import PulsationSettings
 
 _CURVED_VIEWS = 6
 _CURVED_MARGIN = 1.25
+_SINKING_AT_MOST = 0.2  # share of the flight; the profile of the flow allows no more
 
 
 class TrackSettings(BaseModel):
@@ -180,22 +181,30 @@ class Track:
         else:
             middle_ns, half_ns = beat.without(middle_ns, half_ns)
             later_ns = beat.error_ns(np.array(self.exposed_ns), middle_ns)
-        settled_ns = self._settled_ns((middle_ns - self.origin_ns) * 1e-9 - t, speed)
-        return Arrival(middle_ns - settled_ns / 2, half_ns + later_ns + abs(settled_ns) / 2)
+        sunk_ns, unsure_ns = self._sinking_ns((middle_ns - self.origin_ns) * 1e-9 - t, speed)
+        half_ns += later_ns + abs(sunk_ns) / 2 + unsure_ns
+        return Arrival(middle_ns - sunk_ns / 2, half_ns)
 
-    def _settled_ns(self, ahead_s: float, speed_um_s: float) -> float:
-        """How much earlier a small body may arrive, as it sinks through faster or slower liquid.
+    def _sinking_ns(self, ahead_s: float, speed_um_s: float) -> tuple[float, float]:
+        """How much earlier a small body may arrive as it sinks into faster liquid, and its error.
 
         Small bodies still sink as they pass, and those near the ceiling grow faster by a tenth and
         more until the junction. The view is too short to tell that from the pump's beat, so the
         interval holds both a steady body and one that goes on as it sped up in view.
         """
-        if self.last.diameter_um >= self.settings.unsettled_um or self.n < _CURVED_VIEWS:
-            return 0.0
+        if self.last.diameter_um >= self.settings.unsettled_um:
+            return 0.0, 0.0
+        most_s = _SINKING_AT_MOST * ahead_s
+        if self.n < _CURVED_VIEWS:
+            return 0.0, most_s * 1e9
         t_s = (np.array(self.liquid_ns) - self.liquid_ns[0]) * 1e-9
         acceleration_um_s2 = 2.0 * float(np.polyfit(t_s, self.x_um, 2)[0])
-        earlier_s = _CURVED_MARGIN * acceleration_um_s2 * ahead_s**2 / (2.0 * speed_um_s)
-        return min(max(earlier_s, -ahead_s / 2), ahead_s / 2) * 1e9
+        gained_s2_um = ahead_s**2 / (2.0 * speed_um_s)
+        earlier_s = _CURVED_MARGIN * acceleration_um_s2 * gained_s2_um
+        # Standard error of twice the quadratic coefficient through n even points, for large n.
+        unsure_um_s2 = self.settings.position_error_um * math.sqrt(720.0 / self.n) / t_s[-1] ** 2
+        unsure_s = min(unsure_um_s2 * gained_s2_um, most_s)
+        return min(max(earlier_s, -most_s), most_s) * 1e9, unsure_s * 1e9
 
     def _line_with(self, beat: Beat) -> Line:
         """The line in liquid time that the pump's beat is part of."""
