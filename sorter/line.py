@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 
 
 @dataclass(slots=True)
@@ -19,12 +17,6 @@ class Line:
     tt: float = 0.0
     tx: float = 0.0
     xx: float = 0.0
-
-    @classmethod
-    def through(cls, t_s: NDArray[np.float64], x_um: NDArray[np.float64]) -> Line:
-        """The line through points (n,), (n,)."""
-        t, x = t_s, x_um
-        return cls(t.size, float(t.sum()), float(x.sum()), float(t @ t), float(t @ x), float(x @ x))
 
     def add(self, t_s: float, x_um: float) -> None:
         """Take in one point."""

@@ -213,7 +213,6 @@ class Pipeline:
             for track in self._tracker.tracks
             if not track.ended
             and len(track.sightings) >= self._min_sightings
-            and track.last.diameter_um >= self._decider.settings.speck.slow_um
         ]
         return PipelineResult(len(detections), n_judged, in_view, self._decide(ended))
 

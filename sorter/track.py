@@ -9,7 +9,8 @@ fitted by least squares to the views in which the body is whole. Once the pump's
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import median
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sorter.beat import Beat
 from sorter.detection import Detection
 from sorter.line import Line
+from sorter.motion import SIGMAS, Motion, fit_motion
 from sorter.pulsation import PulsationSettings
+from sorter.sinking import ChannelSettings, passage_s
 
-_CURVED_VIEWS = 6
-_CURVED_MARGIN = 1.25
-_SINKING_AT_MOST = 0.2  # share of the flight; the profile of the flow allows no more
+_FITTED_VIEWS = 6  # with fewer, residuals tell nothing
 
 
 class TrackSettings(BaseModel):
@@ -29,7 +30,7 @@ class TrackSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_speed_um_s: float = Field(2_500.0, gt=0, description="slowest body that flows, µm/s")
+    min_speed_um_s: float = Field(1_800.0, gt=0, description="slowest body that flows, µm/s")
     max_speed_um_s: float = Field(45_000.0, gt=0, description="fastest body that flows, µm/s")
     gate_um: float = Field(
         110.0,
@@ -55,20 +56,25 @@ class TrackSettings(BaseModel):
         description="a track with fewer whole views takes its speed from a body beside it, if any",
     )
     speed_tolerance: float = Field(
-        0.035,
+        0.036,
         ge=0,
         le=0.5,
         description="share by which the flow may speed up or slow down later, while the pump's "
         "beat is not known",
     )
-    unsettled_um: float = Field(
-        120.0,
-        ge=0,
-        description="bodies smaller than this may still sink, and change their speed, µm",
-    )
     position_error_um: float = Field(
         4.0, gt=0, description="error of one centroid, never believed to be smaller, µm"
     )
+    noise_um: float = Field(
+        1.0, gt=0, description="standard deviation of a centroid, never believed to be smaller, µm"
+    )
+    roll_s: float = Field(
+        0.1, gt=0, description="how long a rolling body's centroid is off the same way, s"
+    )
+    recent_s: float = Field(
+        0.4, gt=0, description="arrivals are predicted from the last so many seconds in view, s"
+    )
+    channel: ChannelSettings = Field(default_factory=ChannelSettings)
     pulsation: PulsationSettings = Field(default_factory=PulsationSettings)
 
 
@@ -116,6 +122,7 @@ class Track:
     liquid_ns: list[float] = field(default_factory=list)
     x_um: list[float] = field(default_factory=list)
     _line: Line = field(default_factory=Line)
+    _diameters_um: list[float] = field(default_factory=list)
 
     @property
     def n(self) -> int:
@@ -130,17 +137,18 @@ class Track:
         self.exposed_ns.append(exposed_ns)
         self.liquid_ns.append(liquid_ns)
         self.x_um.append(x_um)
+        self._diameters_um.append(detection.diameter_um)
         self.double |= detection.double
         self.last, self.last_x_um, self.last_y_um = detection, x_um, y_um
         self.last_liquid_ns, self.last_exposed_ns = liquid_ns, exposed_ns
         self.missed = 0
 
-    def fit(self, line: Line | None = None) -> tuple[float, float, float, float]:
+    def fit(self) -> tuple[float, float, float, float]:
         """(x at the mean time in µm, mean time in s, speed in µm/s, standard error of the speed).
 
         The standard error is infinite with fewer than three views.
         """
-        line, s = line or self._line, self.settings
+        line, s = self._line, self.settings
         middle = 0.5 * (s.min_speed_um_s + s.max_speed_um_s)
         unknown = (line.x / line.n, line.t / line.n, middle, math.inf)
         return line.fit(least_error_um=s.position_error_um) or unknown
@@ -160,57 +168,63 @@ class Track:
     def arrival(self, junction_um: float, beat: Beat | None = None) -> Arrival | None:
         """When the body reaches `junction_um`; None before its second whole view.
 
-        The interval is that of all speeds within three standard errors that a body can have,
-        widened by what the flow itself may change on the way, which is less where the pump's
-        beat is known.
+        The interval is that of all motions within three standard errors that a body of its size can
+        have (`sorter.sinking`), widened by what the flow itself may change on the way, which is
+        less where the pump's beat is known.
         """
         if self.n < 2:
             return None
         s = self.settings
-        x, t, speed, error = self.fit(self._line_with(beat) if beat else self._line)
-        if self.n == 2:  # no residual to judge by
-            elapsed_s = (self.last_liquid_ns - self.origin_ns) * 1e-9
-            error = 4 * s.position_error_um / max(elapsed_s, 1e-3)
-        slow = min(max(speed - 3 * error, s.min_speed_um_s), s.max_speed_um_s)
-        fast = min(max(speed + 3 * error, s.min_speed_um_s), s.max_speed_um_s)
-        first_s, last_s = t + (junction_um - x) / fast, t + (junction_um - x) / slow
-        middle_ns = self.origin_ns + (first_s + last_s) / 2 * 1e9
-        half_ns = (last_s - first_s) / 2 * 1e9 + self.exposed_error_ns
+        motion = self._motion(beat)
+        early_s, late_s = passage_s(
+            motion,
+            junction_um - motion.x_um,
+            median(self._diameters_um),
+            s.channel,
+            min_speed_um_s=s.min_speed_um_s,
+            max_speed_um_s=s.max_speed_um_s,
+        )
+        middle_ns = self.origin_ns + (motion.at_s + (early_s + late_s) / 2) * 1e9
+        half_ns = (late_s - early_s) / 2 * 1e9
         if beat is None:
-            later_ns = s.speed_tolerance * (middle_ns - self.last_liquid_ns)
+            half_ns += s.speed_tolerance * (middle_ns - self.last_liquid_ns)
         else:
             middle_ns, half_ns = beat.without(middle_ns, half_ns)
-            later_ns = beat.error_ns(np.array(self.exposed_ns), middle_ns)
-        sunk_ns, unsure_ns = self._sinking_ns((middle_ns - self.origin_ns) * 1e-9 - t, speed)
-        half_ns += later_ns + abs(sunk_ns) / 2 + unsure_ns
-        return Arrival(middle_ns - sunk_ns / 2, half_ns)
+            half_ns = math.hypot(half_ns, beat.error_ns(np.array(self.exposed_ns), middle_ns))
+        return Arrival(middle_ns, half_ns + self.exposed_error_ns)
 
-    def _sinking_ns(self, ahead_s: float, speed_um_s: float) -> tuple[float, float]:
-        """How much earlier a small body may arrive as it sinks into faster liquid, and its error.
-
-        Small bodies still sink as they pass, and those near the ceiling grow faster by a tenth and
-        more until the junction. The view is too short to tell that from the pump's beat, so the
-        interval holds both a steady body and one that goes on as it sped up in view.
-        """
-        if self.last.diameter_um >= self.settings.unsettled_um:
-            return 0.0, 0.0
-        most_s = _SINKING_AT_MOST * ahead_s
-        if self.n < _CURVED_VIEWS:
-            return 0.0, most_s * 1e9
-        t_s = (np.array(self.liquid_ns) - self.liquid_ns[0]) * 1e-9
-        acceleration_um_s2 = 2.0 * float(np.polyfit(t_s, self.x_um, 2)[0])
-        gained_s2_um = ahead_s**2 / (2.0 * speed_um_s)
-        earlier_s = _CURVED_MARGIN * acceleration_um_s2 * gained_s2_um
-        # Standard error of twice the quadratic coefficient through n even points, for large n.
-        unsure_um_s2 = self.settings.position_error_um * math.sqrt(720.0 / self.n) / t_s[-1] ** 2
-        unsure_s = min(unsure_um_s2 * gained_s2_um, most_s)
-        return min(max(earlier_s, -most_s), most_s) * 1e9, unsure_s * 1e9
-
-    def _line_with(self, beat: Beat) -> Line:
-        """The line in liquid time that the pump's beat is part of."""
-        shifts_ns = beat.shift_ns(np.array(self.exposed_ns))
-        times_s = (np.array(self.liquid_ns) - self.origin_ns + shifts_ns) * 1e-9
-        return Line.through(times_s, np.array(self.x_um))
+    def _motion(self, beat: Beat | None) -> Motion:
+        """How the body moves, by what was seen of it last."""
+        s = self.settings
+        if self.n < _FITTED_VIEWS:
+            x, t, speed, error = self.fit()
+            if self.n == 2:  # no residual to judge by
+                elapsed_s = (self.last_liquid_ns - self.origin_ns) * 1e-9
+                error = 4 * s.position_error_um / max(elapsed_s, 1e-3)
+            return Motion(t, x, speed, SIGMAS * error)
+        exposed_ns = np.array(self.exposed_ns)
+        first = int(np.searchsorted(exposed_ns, exposed_ns[-1] - s.recent_s * 1e9))
+        first = min(first, self.n - _FITTED_VIEWS)
+        times_ns = np.array(self.liquid_ns[first:], np.float64) - self.origin_ns
+        if beat is not None:
+            times_ns += beat.shift_ns(exposed_ns[first:])
+        motion = fit_motion(
+            times_ns * 1e-9,
+            np.array(self.x_um[first:]),
+            curved=True,
+            noise_um=s.noise_um,
+            roll_s=s.roll_s,
+        )
+        if beat is not None:
+            return motion
+        # An unknown beat of amplitude A looks like an acceleration of up to A v w in a view that is
+        # short against it, and of some 8 A v / span in a long one.
+        rate_hz = min(math.tau * s.pulsation.max_hz, 8e9 / (times_ns[-1] - times_ns[0]))
+        of_pump = s.speed_tolerance * motion.speed_um_s * rate_hz
+        return replace(
+            motion,
+            acceleration_error_um_s2=math.hypot(motion.acceleration_error_um_s2, of_pump),
+        )
 
     @property
     def speed_um_s(self) -> float:

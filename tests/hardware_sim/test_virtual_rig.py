@@ -13,7 +13,7 @@ from hardware_sim.gate_log import outlet_at
 from hardware_sim.virtual_rig import START_NS, VirtualResult, run_virtual
 from sorter.errors import CameraError
 
-BUSY = DemoSettings(seed=1, rate_hz=4.0, unhealthy=0.3, duration_s=4.0)
+BUSY = DemoSettings(seed=8, rate_hz=1.5, unhealthy=0.3, duration_s=6.0)
 
 
 class Between:

@@ -101,18 +101,8 @@ CASES: Sequence[Case] = (
         Reason.UNHEALTHY,
         outlets=RECHECK,
     ),
-    Case("small debris", views(diameter_um=15), "waste", Reason.SPECK),
+    Case("small debris", views(diameter_um=15, deficit_um2=90), "waste", Reason.SPECK),
     Case("small, and hardly ever seen", views(n=5, diameter_um=45), "waste", Reason.SPECK),
-    Case("small, slow, so in focus", views(diameter_um=26), "waste", Reason.TOO_SMALL),
-    Case(
-        "as small, but fast, so out of focus",
-        views(diameter_um=26, speed_um_s=32_000),
-        "waste",
-        Reason.SPECK,
-    ),
-    Case(
-        "small debris that nobody judged", views(NONE, n=6, diameter_um=15), "waste", Reason.SPECK
-    ),
     Case(
         "a speck that defocus makes larger",
         views(NONE, n=6, diameter_um=40, deficit_um2=60),
@@ -122,6 +112,24 @@ CASES: Sequence[Case] = (
     Case(
         "debris that takes out light",
         views(NONE, n=6, diameter_um=40, deficit_um2=800),
+        "waste",
+        Reason.TOO_SMALL,
+    ),
+    Case(
+        "small, but nobody knows how dark",
+        views(NONE, n=6, diameter_um=26),
+        "waste",
+        Reason.TOO_SMALL,
+    ),
+    Case(
+        "on the floor, in focus, and small",
+        views(NONE, n=6, diameter_um=22, deficit_um2=300, speed_um_s=4_000),
+        "waste",
+        Reason.SPECK,
+    ),
+    Case(
+        "on the floor, in focus, and larger",
+        views(NONE, n=6, diameter_um=24, deficit_um2=300, speed_um_s=4_000),
         "waste",
         Reason.TOO_SMALL,
     ),

@@ -18,7 +18,7 @@ from sorter.runner import run_meta
 from sorter.settings import RigSettings
 from sorter.settings_dump import dump_commented_toml
 
-SETTINGS = DemoSettings(seed=1, rate_hz=4.0, unhealthy=0.3, duration_s=4.0)
+SETTINGS = DemoSettings(seed=8, rate_hz=1.5, unhealthy=0.3, duration_s=6.0)
 
 
 @pytest.fixture(scope="module")
