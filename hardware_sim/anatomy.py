@@ -118,13 +118,18 @@ def grid_directions() -> Floats:
 
 def look_up(surface: Floats, unit: Floats) -> Floats:
     """Rows of a surface table nearest to unit vectors ``(..., 3)``; returns ``(..., 3)``."""
+    return np.asarray(surface.reshape(-1, 3)[surface_index(unit)], dtype=np.float32)
+
+
+def surface_index(unit: Floats) -> NDArray[np.intp]:
+    """(...) number of the row of any surface table that is nearest to unit vectors (..., 3)."""
     polar = np.arccos(np.clip(unit[..., 2], -1.0, 1.0)) * np.float32(POLAR_BINS / np.pi)
     azimuth = (np.arctan2(unit[..., 1], unit[..., 0]) + np.float32(np.pi)) * np.float32(
         AZIMUTH_BINS / (2 * np.pi)
     )
     i = np.minimum(polar.astype(np.intp), POLAR_BINS - 1)
     j = np.minimum(azimuth.astype(np.intp), AZIMUTH_BINS - 1)
-    return np.asarray(surface[i, j], dtype=np.float32)
+    return np.asarray(i * AZIMUTH_BINS + j, dtype=np.intp)
 
 
 def cap(unit: Floats, axis: Floats, half_angle_rad: float, edge_rad: float = 0.25) -> Floats:
