@@ -6,6 +6,8 @@ steps in the same order as the formulas in the comments, to the bit.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,22 @@ def _view() -> Floats:
 _VIEW = _view()
 
 
+@dataclass(frozen=True, slots=True)
+class Outlined:
+    """A lump with its outline from one side.
+
+    Attributes:
+        lump: what it is.
+        radius_um, softness, rim: (`_ANGLES`,) of the silhouette; softness is None where all of
+            the lump's surface is sharp.
+    """
+
+    lump: Lump
+    radius_um: Floats
+    softness: Floats | None
+    rim: Floats
+
+
 class Silhouettes:
     """The outlines of one body's lumps, from any side.
 
@@ -40,47 +58,48 @@ class Silhouettes:
 
     def __init__(self, lumps: tuple[Lump, ...]) -> None:
         self._lumps = lumps
-        # One plane after the other: what is looked up together lies together.
-        self._planes = [np.ascontiguousarray(np.moveaxis(p.surface, -1, 0)) for p in lumps]
-        self._is_soft = [bool(plane[1].any()) for plane in self._planes]
+        self._is_soft = [bool(lump.surface[..., 1].any()) for lump in lumps]
+        # (3, lumps, rows of a surface table): what is looked up together lies together.
+        tables = [lump.surface.reshape(-1, 3).T for lump in lumps]
+        self._tables = np.stack(tables, axis=1) if tables else np.zeros((3, 0, 1), np.float32)
 
-    def seen(self, turn: Floats) -> list[tuple[Lump, Floats, Floats | None, Floats]]:
-        """Back to front, each lump with its radius in µm, softness (None where there is none) and
-        strength of the rim at `_ANGLES` angles, for an attitude (3, 3)."""
+    def seen(self, turn: Floats) -> list[Outlined]:
+        """The lumps with an attitude (3, 3), back to front."""
+        lumps = self._lumps
+        if not lumps:
+            return []
         index = surface_index(_VIEW @ turn)
-        limb = index[len(_TILTS) // 2]
-        found = []
-        for i in sorted(range(len(self._lumps)), key=lambda i: float(turn[2] @ self._centre(i))):
-            radius, softness, rim = self._planes[i].reshape(3, -1)
-            widest = np.max(np.take(radius, index, mode="clip") * _COSINES, axis=0)
-            soft = _smooth(np.take(softness, limb, mode="clip")) if self._is_soft[i] else None
-            found.append(
-                (self._lumps[i], _smooth(widest), soft, _smooth(np.take(rim, limb, mode="clip")))
+        radius = np.take(self._tables[0], index, axis=1, mode="clip")
+        radius *= _COSINES
+        limb = np.take(self._tables[1:], index[len(_TILTS) // 2], axis=2, mode="clip")
+        outlines = _smooth(np.concatenate([radius.max(axis=1)[None], limb]))
+        order = sorted(range(len(lumps)), key=lambda i: float(turn[2] @ lumps[i].centre_um))
+        return [
+            Outlined(
+                lumps[i], outlines[0, i], outlines[1, i] if self._is_soft[i] else None,
+                outlines[2, i],
             )
-        return found
-
-    def _centre(self, i: int) -> Floats:
-        return self._lumps[i].centre_um
+            for i in order
+        ]  # fmt: skip
 
 
-def _smooth(row: Floats) -> Floats:
-    """Mean of each angle and its neighbours."""
-    kernel = np.ones(3, np.float32) / 3
-    return np.convolve(np.concatenate([row[-1:], row, row[:1]]), kernel, "valid")
+def _smooth(rows: Floats) -> Floats:
+    """Mean of each angle (last axis) and its neighbours."""
+    thirds = rows * np.float32(1 / 3)
+    around = np.concatenate([thirds[..., -1:], thirds, thirds[..., :1]], axis=-1)
+    return np.asarray(around[..., :-2] + around[..., 1:-1] + around[..., 2:], dtype=np.float32)
 
 
-def draw_lump(
-    canvas: Canvas, lump: Lump, outline: tuple[Floats, Floats | None, Floats], turn: Floats
-) -> None:
+def draw_lump(canvas: Canvas, outlined: Outlined, turn: Floats, *, onto_nothing: bool) -> None:
     """Add a lump's surface, thickness, cavities and dark core to the logarithm of the light.
 
     Args:
         canvas: what to draw on.
-        lump: what to draw.
-        outline: radius, softness and rim as `Silhouettes.seen` gives them.
+        outlined: what to draw, as `Silhouettes.seen` gives it.
         turn: (3, 3) attitude.
+        onto_nothing: whether the canvas is still empty.
     """
-    radius, soft, rim = outline
+    lump, radius, soft, rim = outlined.lump, outlined.radius_um, outlined.softness, outlined.rim
     centre = turn @ lump.centre_um
     pitch = canvas.pitch_um
     cx, cy = canvas.x_px + centre[0] / pitch, canvas.y_px + centre[1] / pitch
@@ -102,21 +121,22 @@ def draw_lump(
     np.maximum(chord, 2e-3, out=chord)
     bend = cv2.LUT(index, np.square(np.float32(lump.rim) * rim))
     keep = _kept(lump.rim_floor, bend, share, chord, softness)
-    # thickness = 2 edge sqrt(chord)
-    thickness = np.multiply(edge, 2.0)
-    thickness *= np.sqrt(chord, out=chord)
-    loss = _cavities(lump, turn, (dx, dy), thickness)
+    gain = np.multiply(edge, np.sqrt(chord, out=chord), out=chord)  # half the thickness
+    _absorb(lump, turn, (dx, dy), gain)
     if lump.core_depth > 0.0:
-        loss += lump.core_depth * np.exp(-np.square(share / np.float32(lump.core_share**2)))
+        gain -= lump.core_depth * np.exp(-np.square(share / np.float32(lump.core_share**2)))
     cover = _cover(edge, distance, softness, pitch)
-    # light = 1 - cover (1 - keep exp(-loss))
-    light = cv2.exp(np.negative(loss, out=loss), dst=loss)
+    # light = 1 - cover (1 - keep exp(gain))
+    light = cv2.exp(gain, dst=gain)
     light *= keep
     np.subtract(1.0, light, out=light)
     light *= cover
     np.subtract(1.0, light, out=light)
-    # Lumps come back to front; what lies behind one shows through it only faintly.
     target = canvas.log_light[y0:y1, x0:x1]
+    if onto_nothing:
+        cv2.log(light, dst=target)
+        return
+    # Lumps come back to front; what lies behind one shows through it only faintly.
     cover *= np.float32(_OPACITY)
     target *= np.subtract(1.0, cover, out=cover)
     target += cv2.log(light, dst=light)
@@ -164,10 +184,13 @@ def _cover(edge: Floats, distance: Floats, softness: Floats | None, pitch_um: fl
     return np.clip(cover, 0.0, 1.0, out=cover)
 
 
-def _cavities(lump: Lump, turn: Floats, offset: tuple[Floats, Floats], thickness: Floats) -> Floats:
-    """Logarithmic loss by absorption, less what cavities spare, plus their own thin rims. Works
-    in ``thickness``."""
-    loss = np.multiply(thickness, lump.absorption_per_um, out=thickness)
+def _absorb(
+    lump: Lump, turn: Floats, offset: tuple[Floats, Floats], half_thickness: Floats
+) -> None:
+    """From half the thickness to the logarithm of what absorption leaves, in place: less what
+    cavities spare, plus their own thin rims."""
+    gain = half_thickness
+    gain *= -2.0 * lump.absorption_per_um
     for void in lump.voids:
         centre = turn @ void.centre_um
         share = (np.square(offset[0] - centre[0]) + np.square(offset[1] - centre[1])) / np.float32(
@@ -175,7 +198,6 @@ def _cavities(lump: Lump, turn: Floats, offset: tuple[Floats, Floats], thickness
         )
         chord = np.clip(1.0 - share, 0.0, 1.0)
         root = np.sqrt(chord)
-        loss -= lump.absorption_per_um * 2.0 * void.radius_um * root
-        loss += np.float32(0.45) * np.exp(-np.square((share - np.float32(0.93)) / np.float32(0.1)))
-        loss -= np.float32(0.10) * root
-    return loss
+        gain += lump.absorption_per_um * 2.0 * void.radius_um * root
+        gain -= np.float32(0.45) * np.exp(-np.square((share - np.float32(0.93)) / np.float32(0.1)))
+        gain += np.float32(0.10) * root

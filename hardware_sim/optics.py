@@ -135,13 +135,15 @@ class Sensor:
         y, x = (int(v) for v in self._rng.integers(0, _NOISE_MARGIN_PX, 2))
         noise = self._noise[y : y + self._shape[0], x : x + self._shape[1]]
         cv2.add(self._light, noise, dst=self._work)
-        touched = self._touched(patches)
-        for region, transmission in touched:
-            self._dim(self._work[region], noise[region], transmission)
+        may_be_dark = [] if self._is_bright else [self._work]
+        for region, transmission in self._touched(patches):
+            part = self._work[region]
+            self._dim(part, noise[region], transmission)
+            may_be_dark.append(part)
         if self._bit_depth == 8:
             # Negative values can't be told from positive ones by convertScaleAbs.
-            for part in [region for region, _ in touched] if self._is_bright else [...]:
-                np.maximum(self._work[part], 0, out=self._work[part])
+            for part in may_be_dark:
+                np.maximum(part, 0, out=part)
         level = self.level(time_s) * (1.0 + float(self._rng.choice(self._flicker)))
         return self._digitise(level, pixels)
 
