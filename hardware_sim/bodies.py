@@ -104,6 +104,15 @@ class CloudBody:
         """Radius of a sphere around its centre that holds all of it."""
         return self._anatomy.bounding_um
 
+    @property
+    def anatomy(self) -> Anatomy:
+        """What it is made of."""
+        return self._anatomy
+
+    def prepare(self, pitch_um: float) -> None:
+        """Make what the first picture needs, so that no frame waits for it."""
+        self._small.prepare(pitch_um)
+
     def transmission(
         self,
         rotation: NDArray[np.floating],

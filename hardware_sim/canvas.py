@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from hardware_sim.anatomy import Floats
 
-
 Places = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Columns and rows (n,) of points on a canvas."""
 
@@ -38,8 +37,10 @@ class Canvas:
         y0, y1 = max(0, int(self.y_px - reach_px)), min(height, int(self.y_px + reach_px) + 2)
         return slice(y0, y1), slice(x0, x1)
 
-    def stamp(self, kernel: Floats, x: int, y: int, weight: np.float32, keep: Floats | None) -> None:
-        """Add an odd square kernel around a pixel, after multiplying what lies there by ``keep``."""
+    def stamp(
+        self, kernel: Floats, x: int, y: int, weight: np.float32, keep: Floats | None
+    ) -> None:
+        """Multiply what lies around a pixel by ``keep``, then add an odd square kernel."""
         half = kernel.shape[0] // 2
         height, width = self.log_light.shape
         if half <= x < width - half and half <= y < height - half:
@@ -58,7 +59,6 @@ class Canvas:
         if keep is not None:
             target *= keep[top:bottom, left:right]
         target += kernel[top:bottom, left:right] * weight
-
 
     def stamp_all(self, kernel: Floats, places: Places, weights: Floats) -> None:
         """`stamp` one kernel at many places (n,), in their order, nothing hidden by any."""

@@ -113,21 +113,22 @@ def draw_lump(canvas: Canvas, outlined: Outlined, turn: Floats, *, onto_nothing:
     dx[:] = (np.arange(x0, x1, dtype=np.float32) - np.float32(cx)) * np.float32(pitch)
     dy[:] = ((np.arange(y0, y1, dtype=np.float32) - np.float32(cy)) * np.float32(pitch))[:, None]
     distance, index = _polar(dx, dy)
-    edge = cv2.LUT(index, radius)
-    softness = None if soft is None else cv2.LUT(index, soft)
+    edge = _at(radius, index)
+    softness = None if soft is None else _at(soft, index)
     share = np.divide(distance, edge)
     np.square(share, out=share)
     chord = np.subtract(1.0, share)
     np.maximum(chord, 2e-3, out=chord)
-    bend = cv2.LUT(index, np.square(np.float32(lump.rim) * rim))
+    bend = _at(np.square(np.float32(lump.rim) * rim), index)
     keep = _kept(lump.rim_floor, bend, share, chord, softness)
     gain = np.multiply(edge, np.sqrt(chord, out=chord), out=chord)  # half the thickness
     _absorb(lump, turn, (dx, dy), gain)
     if lump.core_depth > 0.0:
-        gain -= lump.core_depth * np.exp(-np.square(share / np.float32(lump.core_share**2)))
+        gain -= lump.core_depth * _bell(np.divide(share, np.float32(lump.core_share**2)))
     cover = _cover(edge, distance, softness, pitch)
     # light = 1 - cover (1 - keep exp(gain))
-    light = cv2.exp(gain, dst=gain)
+    light = gain
+    cv2.exp(light, dst=light)
     light *= keep
     np.subtract(1.0, light, out=light)
     light *= cover
@@ -148,6 +149,11 @@ def _polar(dx: Floats, dy: Floats) -> tuple[Floats, NDArray[np.uint8]]:
     angle *= np.float32(_ANGLES / (2 * np.pi))
     np.minimum(angle, _ANGLES - 1, out=angle)
     return np.asarray(distance, dtype=np.float32), angle.astype(np.uint8)
+
+
+def _at(row: Floats, index: NDArray[np.uint8]) -> Floats:
+    """(h, w) values of a row (`_ANGLES`,) by the number of the angle."""
+    return np.asarray(cv2.LUT(index, row), dtype=np.float32)
 
 
 def _kept(
@@ -199,5 +205,11 @@ def _absorb(
         chord = np.clip(1.0 - share, 0.0, 1.0)
         root = np.sqrt(chord)
         gain += lump.absorption_per_um * 2.0 * void.radius_um * root
-        gain -= np.float32(0.45) * np.exp(-np.square((share - np.float32(0.93)) / np.float32(0.1)))
+        gain -= np.float32(0.45) * _bell((share - np.float32(0.93)) / np.float32(0.1))
         gain += np.float32(0.10) * root
+
+
+def _bell(x: Floats) -> Floats:
+    """exp(-x²), but never so small that it is denormal: arithmetic on those is very slow."""
+    exponent = np.negative(np.square(x))
+    return np.asarray(np.exp(np.maximum(exponent, -80.0, out=exponent)), dtype=np.float32)

@@ -186,7 +186,7 @@ class Sensor:
         signal = np.multiply(np.subtract(work, noise, out=work), transmission)
         signal += share
         # Rounds half to even and saturates.
-        cv2.add(signal, 0.0, dst=work, dtype=cv2.CV_16S)
+        cv2.add(signal, np.zeros(1), dst=work, dtype=cv2.CV_16S)
 
     def _digitise(self, level: float, pixels: Pixels) -> Pixels:
         if self._bit_depth == 8:

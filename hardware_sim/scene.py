@@ -47,6 +47,7 @@ class Drawn:
     def __init__(self, settings: SceneSettings) -> None:
         self._size = settings.feed.size
         self._depth_um = settings.optics.depth_of_field_um
+        self._pitch_um = settings.optics.pitch_um
 
     def draw_spheroid(self, rng: np.random.Generator, unhealthy: float) -> BodySpec:
         """See `Appearance`."""
@@ -54,7 +55,9 @@ class Drawn:
 
     def make_body(self, spec: BodySpec) -> Body:
         """See `Appearance`."""
-        return speck_or_body(make_body(spec, depth_of_field_um=self._depth_um))
+        body = make_body(spec, depth_of_field_um=self._depth_um)
+        body.prepare(self._pitch_um)
+        return speck_or_body(body)
 
 
 class Scene:

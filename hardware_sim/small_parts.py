@@ -12,6 +12,9 @@ from hardware_sim.anatomy import Anatomy, Balls, Cloud, Floats
 from hardware_sim.canvas import Canvas, Places, splat
 
 _FEW = 60
+Stamp = tuple[Floats, Floats | None]
+"""A ball's picture, and what it leaves of what lies behind it (None for all)."""
+
 
 class SmallParts:
     """All balls, cells and grains of one body, turned together."""
@@ -27,52 +30,71 @@ class SmallParts:
         points = [balls.centres_um for balls in self._balls]
         points += [cloud.points_um for cloud, _ in self._clouds]
         self._points = np.concatenate(points) if points else np.zeros((0, 3), np.float32)
+        self._pitch_um = 0.0
+        self._stamps: list[list[Stamp]] = []
+        self._kernels: list[Floats] = []
+
+    def prepare(self, pitch_um: float) -> None:
+        """Make the stamps for that pitch; `draw_balls` does it where nobody did."""
+        if pitch_um == self._pitch_um:
+            return
+        self._stamps = [_stamps_of(balls, pitch_um) for balls in self._balls]
+        self._kernels = [
+            _ball_kernel(max(0.75, round(cloud.size_um / pitch_um * 4) / 4), look)
+            for cloud, look in self._clouds
+        ]
+        self._pitch_um = pitch_um
 
     def draw_balls(self, canvas: Canvas, turn: Floats) -> tuple[Floats, Places]:
         """Draw the balls; returns weights and places of all that is left for `draw_clouds`."""
         if not len(self._points):
             nowhere = np.zeros(0, np.intp)
             return self._points[:, 0], (nowhere, nowhere)
+        self.prepare(canvas.pitch_um)
         view = self._points @ turn.T
         shown = _visible(view, self._main_um)
         columns, rows = canvas.pixels_of(view)
         end = 0
-        for balls in self._balls:
+        for balls, stamps in zip(self._balls, self._stamps, strict=True):
             start, end = end, end + len(balls.radii_um)
             part = slice(start, end)
             here = (columns[part], rows[part])
-            _draw_balls(canvas, balls, view[part, 2], here, shown[part])
+            _draw_balls(canvas, stamps, view[part, 2], here, balls.contrast * shown[part])
         return shown[end:], (columns[end:], rows[end:])
 
     def draw_clouds(self, canvas: Canvas, shown: Floats, places: Places) -> None:
         """Draw cells and grains, with what `draw_balls` returned."""
         end = 0
-        for cloud, look in self._clouds:
+        for (cloud, _), kernel in zip(self._clouds, self._kernels, strict=True):
             start, end = end, end + len(cloud.weights)
             part = slice(start, end)
             here = (places[0][part], places[1][part])
-            _draw_points(canvas, cloud, here, cloud.weights * shown[part], look)
+            _draw_points(canvas, kernel, here, cloud.weights * shown[part])
+
+
+def _stamps_of(balls: Balls, pitch_um: float) -> list[Stamp]:
+    stamps: list[Stamp] = []
+    for radius_px in (np.rint(balls.radii_um / pitch_um * 4) / 4).tolist():
+        size = max(radius_px, 0.75)
+        keep = None
+        if balls.opacity > 0.0:
+            keep = 1.0 - np.float32(balls.opacity) * _ball_cover(size)
+        stamps.append((_ball_kernel(size, balls.look), keep))
+    return stamps
 
 
 def _draw_balls(
-    canvas: Canvas, balls: Balls, depth_um: Floats, places: Places, shown: Floats
+    canvas: Canvas, stamps: list[Stamp], depth_um: Floats, places: Places, weights: Floats
 ) -> None:
     """Put each ball's stamp at its place, back to front."""
-    order = np.argsort(depth_um)
-    weights = balls.contrast[order] * shown[order]
-    xs, ys = (row[order].tolist() for row in places)
-    radii = (np.rint(balls.radii_um[order] / canvas.pitch_um * 4) / 4).tolist()
-    for x, y, radius, contrast in zip(xs, ys, radii, weights, strict=True):
-        size = max(radius, 0.75)
-        keep = _ball_keep(size, balls.opacity) if balls.opacity > 0.0 else None
-        canvas.stamp(_ball_kernel(size, balls.look), x, y, contrast, keep)
+    columns, rows = places[0].tolist(), places[1].tolist()
+    for i in np.argsort(depth_um).tolist():
+        kernel, keep = stamps[i]
+        canvas.stamp(kernel, columns[i], rows[i], weights[i], keep)
 
 
-def _draw_points(
-    canvas: Canvas, cloud: Cloud, places: Places, weights: Floats, look: Literal["clear", "dark"]
-) -> None:
+def _draw_points(canvas: Canvas, kernel: Floats, places: Places, weights: Floats) -> None:
     """Add many equal small spheres: few of them one by one, many at once by convolution."""
-    kernel = _ball_kernel(max(0.75, round(cloud.size_um / canvas.pitch_um * 4) / 4), look)
     if len(weights) < _FEW:
         canvas.stamp_all(kernel, places, weights)
         return
@@ -124,10 +146,9 @@ def _ball_kernel(radius_px: float, look: Literal["clear", "dark", "bubble", "sol
 
 
 @lru_cache(maxsize=512)
-def _ball_keep(radius_px: float, opacity: float) -> Floats:
-    """Share of what lies behind a ball that shows through it, on the square of `_ball_kernel`."""
+def _ball_cover(radius_px: float) -> Floats:
+    """1 inside a ball, 0 outside, on the square of `_ball_kernel`."""
     half = int(np.ceil(radius_px + 1.0))
     axis = np.arange(-half, half + 1, dtype=np.float32)
     distance = np.hypot(axis[:, None], axis[None, :])
-    cover = np.asarray(np.clip(radius_px - distance + 0.5, 0.0, 1.0), dtype=np.float32)
-    return 1.0 - np.float32(opacity) * cover
+    return np.asarray(np.clip(radius_px - distance + 0.5, 0.0, 1.0), dtype=np.float32)
