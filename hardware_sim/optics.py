@@ -143,8 +143,9 @@ class Sensor:
         if self._bit_depth == 8:
             # Negative values can't be told from positive ones by convertScaleAbs.
             for part in may_be_dark:
-                np.maximum(part, 0, out=part)
-        level = self.level(time_s) * (1.0 + float(self._rng.choice(self._flicker)))
+                cv2.threshold(part, 0, 0, cv2.THRESH_TOZERO, dst=part)
+        flicker = float(self._flicker[self._rng.integers(0, len(self._flicker))])
+        level = self.level(time_s) * (1.0 + flicker)
         return self._digitise(level, pixels)
 
     def _touched(
@@ -184,9 +185,8 @@ class Sensor:
         np.sqrt(share, out=share)
         share *= noise
         signal = np.multiply(np.subtract(work, noise, out=work), transmission)
-        signal += share
         # Rounds half to even and saturates.
-        cv2.add(signal, np.zeros(1), dst=work, dtype=cv2.CV_16S)
+        cv2.add(signal, share, dst=work, dtype=cv2.CV_16S)
 
     def _digitise(self, level: float, pixels: Pixels) -> Pixels:
         if self._bit_depth == 8:
