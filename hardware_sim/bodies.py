@@ -123,9 +123,8 @@ class CloudBody:
     ) -> Patch:
         """See `Body.transmission`."""
         turn = np.asarray(rotation, dtype=np.float32)
-        blur_um = defocus_sigma_um(defocus_um, self._depth_of_field_um)
-        sigma_px = float(np.hypot(_RESOLUTION_UM, blur_um)) / pitch_um
-        half = int(np.ceil(self.radius_um / pitch_um + 3.0 * sigma_px + 6.0))
+        sigma_px = self._sigma_px(pitch_um, defocus_um)
+        half = self._half_px(pitch_um, sigma_px)
         x0, y0 = round(centre_px[0]) - half, round(centre_px[1]) - half
         side = 2 * half + 1
         canvas = Canvas(
@@ -138,6 +137,17 @@ class CloudBody:
             self._draw_grain(canvas, self._anatomy.grain, turn)
         self._small.draw_clouds(canvas, *rest)
         return Patch(_through_lens(canvas.log_light, sigma_px), x0, y0)
+
+    def reach_px(self, pitch_um: float, defocus_um: float) -> int:
+        """How far from its centre, along x or y, a pixel can be that `transmission` shows."""
+        return self._half_px(pitch_um, self._sigma_px(pitch_um, defocus_um)) + 1
+
+    def _sigma_px(self, pitch_um: float, defocus_um: float) -> float:
+        blur_um = defocus_sigma_um(defocus_um, self._depth_of_field_um)
+        return float(np.hypot(_RESOLUTION_UM, blur_um)) / pitch_um
+
+    def _half_px(self, pitch_um: float, sigma_px: float) -> int:
+        return int(np.ceil(self.radius_um / pitch_um + 3.0 * sigma_px + 6.0))
 
     def _draw_grain(self, canvas: Canvas, cloud: Cloud, turn: Floats) -> None:
         """Add the inside's texture: sharp where it is in focus, blurred above and below."""

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from drivers.ports import Pixels
+from hardware_sim.bodies import CloudBody
 from hardware_sim.feed import Arrival, arrivals
 from hardware_sim.flow import LiquidTravel
 from hardware_sim.gate_log import GateEdge
@@ -205,10 +206,15 @@ class Scene:
             reach_px = body.radius_um / pitch_um
             if not -reach_px - 40 < x_px < width_px + reach_px + 40:
                 continue
+            defocus_um = z_um - settings.focus_um
+            if isinstance(body, CloudBody):
+                shown_px = body.reach_px(pitch_um, defocus_um)
+                if not -shown_px < x_px < width_px + shown_px:
+                    continue
             patch = body.transmission(
                 traveller.rotation(seconds),
                 pitch_um=pitch_um,
-                defocus_um=z_um - settings.focus_um,
+                defocus_um=defocus_um,
                 centre_px=(x_px, y_px),
             )
             patches.append(patch)
