@@ -8,6 +8,7 @@ stand apart, and *grain* is a signed cloud that gives the inside its texture.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 import cv2
@@ -107,24 +108,32 @@ def directions(rng: np.random.Generator, n: int) -> Floats:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
+@lru_cache(maxsize=1)
 def grid_directions() -> Floats:
-    """(POLAR_BINS, AZIMUTH_BINS, 3) unit vectors of the bins of a surface table."""
+    """(POLAR_BINS, AZIMUTH_BINS, 3) unit vectors of the bins of a surface table, read-only."""
     polar = (np.arange(POLAR_BINS) + 0.5) * np.pi / POLAR_BINS
     azimuth = (np.arange(AZIMUTH_BINS) + 0.5) * 2 * np.pi / AZIMUTH_BINS - np.pi
     sin = np.sin(polar)[:, None]
     parts = (sin * np.cos(azimuth), sin * np.sin(azimuth), np.cos(polar)[:, None] + 0 * azimuth)
-    return np.stack(parts, axis=-1).astype(np.float32)
+    grid = np.stack(parts, axis=-1).astype(np.float32)
+    grid.setflags(write=False)
+    return grid
 
 
 def look_up(surface: Floats, unit: Floats) -> Floats:
     """Rows of a surface table nearest to unit vectors ``(..., 3)``; returns ``(..., 3)``."""
+    return np.asarray(surface.reshape(-1, 3)[surface_index(unit)], dtype=np.float32)
+
+
+def surface_index(unit: Floats) -> NDArray[np.intp]:
+    """(...) number of the row of any surface table that is nearest to unit vectors (..., 3)."""
     polar = np.arccos(np.clip(unit[..., 2], -1.0, 1.0)) * np.float32(POLAR_BINS / np.pi)
     azimuth = (np.arctan2(unit[..., 1], unit[..., 0]) + np.float32(np.pi)) * np.float32(
         AZIMUTH_BINS / (2 * np.pi)
     )
     i = np.minimum(polar.astype(np.intp), POLAR_BINS - 1)
     j = np.minimum(azimuth.astype(np.intp), AZIMUTH_BINS - 1)
-    return np.asarray(surface[i, j], dtype=np.float32)
+    return np.asarray(i * AZIMUTH_BINS + j, dtype=np.intp)
 
 
 def cap(unit: Floats, axis: Floats, half_angle_rad: float, edge_rad: float = 0.25) -> Floats:
@@ -169,7 +178,8 @@ def lumpy_surface(
     unit = grid_directions()
     axes = np.exp(rng.normal(0.0, stretch, 3))
     axes /= np.prod(axes) ** (1 / 3)
-    shape = 1.0 / np.sqrt(np.sum((unit / axes.astype(np.float32)) ** 2, axis=-1))
+    squares = (unit / axes.astype(np.float32)) ** 2
+    shape = 1.0 / np.sqrt(squares[..., 0] + squares[..., 1] + squares[..., 2])
     rim = np.ones(unit.shape[:2])
     for centre in directions(rng, bumps):
         width = rng.uniform(*width_rad)

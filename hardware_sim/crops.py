@@ -142,7 +142,7 @@ class _Rig:
         for _ in range(_TRIES):
             specs = _draw(rng, label, other, size)
             depth_um = self._optics.depth_of_field_um
-            bodies = [make_body(spec, depth_of_field_um=depth_um) for spec in specs]
+            bodies: list[Body] = [make_body(spec, depth_of_field_um=depth_um) for spec in specs]
             found = self._look(rng, bodies, views, size)
             if found is None:
                 continue

@@ -98,6 +98,10 @@ class Sensor:
         noise = self._rng.standard_normal(margin, dtype=np.float32) * np.float32(sigma)
         self._noise = np.rint(noise).astype(np.int16)
         self._work = np.empty(self._shape, np.int16)
+        # Where nothing dims the light it can't fall below zero, then, and nobody needs to look.
+        self._is_bright = int(self._light.min()) + int(self._noise.min()) >= 0
+        path = settings.motion_blur_px
+        self._smear_kernel = np.array([[path / 4, 1 - path / 2, path / 4]], np.float32)
 
     @property
     def settings(self) -> OpticsSettings:
@@ -131,9 +135,17 @@ class Sensor:
         y, x = (int(v) for v in self._rng.integers(0, _NOISE_MARGIN_PX, 2))
         noise = self._noise[y : y + self._shape[0], x : x + self._shape[1]]
         cv2.add(self._light, noise, dst=self._work)
+        may_be_dark = [] if self._is_bright else [self._work]
         for region, transmission in self._touched(patches):
-            self._dim(region, noise[region], transmission)
-        level = self.level(time_s) * (1.0 + float(self._rng.choice(self._flicker)))
+            part = self._work[region]
+            self._dim(part, noise[region], transmission)
+            may_be_dark.append(part)
+        if self._bit_depth == 8:
+            # Negative values can't be told from positive ones by convertScaleAbs.
+            for part in may_be_dark:
+                cv2.threshold(part, 0, 0, cv2.THRESH_TOZERO, dst=part)
+        flicker = float(self._flicker[self._rng.integers(0, len(self._flicker))])
+        level = self.level(time_s) * (1.0 + flicker)
         return self._digitise(level, pixels)
 
     def _touched(
@@ -157,32 +169,27 @@ class Sensor:
 
     def _smear(self, transmission: NDArray[np.float32]) -> NDArray[np.float32]:
         """Blur along x by the path travelled during the exposure (a box of at most 1 px)."""
-        path = self._settings.motion_blur_px
-        if path <= 0.0:
+        if self._settings.motion_blur_px <= 0.0:
             return transmission
-        kernel = np.array([[path / 4, 1 - path / 2, path / 4]], np.float32)
-        return np.asarray(
-            cv2.filter2D(transmission, -1, kernel, borderType=cv2.BORDER_REPLICATE), np.float32
+        smeared = cv2.filter2D(
+            transmission, -1, self._smear_kernel, borderType=cv2.BORDER_REPLICATE
         )
+        return np.asarray(smeared, np.float32)
 
     def _dim(
-        self,
-        region: tuple[slice, slice],
-        noise: NDArray[np.int16],
-        transmission: NDArray[np.float32],
+        self, work: NDArray[np.int16], noise: NDArray[np.int16], transmission: NDArray[np.float32]
     ) -> None:
         """Multiply the light there, with the shot noise scaled to what is left of it."""
-        share = np.sqrt(transmission * (1 - self._read_share) + self._read_share)
-        signal = (self._work[region] - noise) * transmission
-        signal += noise * share
-        np.rint(signal, out=signal)
-        np.clip(signal, -32768, 32767, out=signal)
-        self._work[region] = signal.astype(np.int16)
+        share = np.multiply(transmission, 1 - self._read_share)
+        share += self._read_share
+        np.sqrt(share, out=share)
+        share *= noise
+        signal = np.multiply(np.subtract(work, noise, out=work), transmission)
+        # Rounds half to even and saturates.
+        cv2.add(signal, share, dst=work, dtype=cv2.CV_16S)
 
     def _digitise(self, level: float, pixels: Pixels) -> Pixels:
         if self._bit_depth == 8:
-            # Negative values can't be told from positive ones by convertScaleAbs.
-            np.maximum(self._work, 0, out=self._work)
             cv2.convertScaleAbs(self._work, dst=pixels, alpha=level / _STEPS_PER_DN)
             return pixels
         top = float(2**self._bit_depth - 1)

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from drivers.ports import Pixels
+from hardware_sim.bodies import CloudBody
 from hardware_sim.feed import Arrival, arrivals
 from hardware_sim.flow import LiquidTravel
 from hardware_sim.gate_log import GateEdge
@@ -47,6 +48,7 @@ class Drawn:
     def __init__(self, settings: SceneSettings) -> None:
         self._size = settings.feed.size
         self._depth_um = settings.optics.depth_of_field_um
+        self._pitch_um = settings.optics.pitch_um
 
     def draw_spheroid(self, rng: np.random.Generator, unhealthy: float) -> BodySpec:
         """See `Appearance`."""
@@ -54,7 +56,9 @@ class Drawn:
 
     def make_body(self, spec: BodySpec) -> Body:
         """See `Appearance`."""
-        return speck_or_body(make_body(spec, depth_of_field_um=self._depth_um))
+        body = make_body(spec, depth_of_field_um=self._depth_um)
+        body.prepare(self._pitch_um)
+        return speck_or_body(body)
 
 
 class Scene:
@@ -183,25 +187,38 @@ class Scene:
 
     def _patches(self, seconds: float, number: int) -> list[Patch]:
         settings, pitch_um = self._settings, self._settings.optics.pitch_um
+        width_px = settings.camera.width_px
         middle_px = (settings.camera.height_px - 1) / 2
         flock = self._flock
         patches = []
-        for i in np.flatnonzero(flock.x_um < self._view_um + 400.0):
+        near = np.flatnonzero(flock.x_um < self._view_um + 400.0)
+        places = zip(
+            near.tolist(),
+            flock.x_um[near].tolist(),
+            flock.y_um[near].tolist(),
+            flock.z_um[near].tolist(),
+            strict=True,
+        )
+        for i, x_um, y_um, z_um in places:
             traveller = flock.travellers[i]
             body = self._bodies[traveller.entry.body].result()
-            x_px = float(flock.x_um[i]) / pitch_um
-            y_px = middle_px + float(flock.y_um[i]) / pitch_um
+            x_px, y_px = x_um / pitch_um, middle_px + y_um / pitch_um
             reach_px = body.radius_um / pitch_um
-            if not -reach_px - 40 < x_px < settings.camera.width_px + reach_px + 40:
+            if not -reach_px - 40 < x_px < width_px + reach_px + 40:
                 continue
+            defocus_um = z_um - settings.focus_um
+            if isinstance(body, CloudBody):
+                shown_px = body.reach_px(pitch_um, defocus_um)
+                if not -shown_px < x_px < width_px + shown_px:
+                    continue
             patch = body.transmission(
                 traveller.rotation(seconds),
                 pitch_um=pitch_um,
-                defocus_um=float(flock.z_um[i]) - settings.focus_um,
+                defocus_um=defocus_um,
                 centre_px=(x_px, y_px),
             )
             patches.append(patch)
-            if -reach_px < x_px < settings.camera.width_px + reach_px:
+            if -reach_px < x_px < width_px + reach_px:
                 traveller.positions.append((number, round(x_px, 2), round(y_px, 2)))
         return patches
 
@@ -210,6 +227,8 @@ class Scene:
     def _settle_fates(self, before_um: Floats, now_ns: int) -> None:
         """Bodies that passed the junction or got lost since the last call leave the scene."""
         x_um = self._flock.x_um
+        if not len(x_um):
+            return
         junction_um = self._settings.junction_um
         lost_at = np.array(
             [
@@ -217,7 +236,7 @@ class Scene:
                 for t in self._flock.travellers
             ]
         )
-        lost = x_um >= lost_at if len(x_um) else np.zeros(0, dtype=bool)
+        lost = x_um >= lost_at
         arrived = (x_um >= junction_um) & ~lost
         if not (lost | arrived).any():
             return

@@ -7,6 +7,7 @@ when the process that started it is gone.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import sys
@@ -162,6 +163,9 @@ class _Renderer:
         # Another scene is rendered first, so that the first frame finds everything warm.
         Scene(self._settings.model_copy(update={"truth_log": None})).advance(0, (), 0)
         scene = Scene(self._settings, 0, self._executor)
+        # What is there now stays: to look through it again would hold a frame up for tens of ms.
+        gc.collect()
+        gc.freeze()
         self._ring.spec.ready.release()
         if not self._await_arming():
             return

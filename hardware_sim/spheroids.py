@@ -119,7 +119,7 @@ def draw_fibre(rng: np.random.Generator) -> BodySpec:
     return BodySpec("fibre", length, None, "fibre", 0.0, _seed(rng))
 
 
-def make_body(spec: BodySpec, *, depth_of_field_um: float = 100.0) -> Body:
+def make_body(spec: BodySpec, *, depth_of_field_um: float = 100.0) -> CloudBody:
     """The body of a spec, the same one for the same spec.
 
     Raises:

@@ -254,6 +254,8 @@ class Flock:
     def move(self, liquid_um: float, seconds: float) -> None:
         """Move by the liquid's travel since the last call, and settle for that long."""
         s = self._state
+        if not len(s):
+            return
         s[:, 0] += s[:, 5] * liquid_share(s[:, 3], self._flow) * liquid_um
         wall_um = np.maximum(self._flow.channel_width_um / 2, np.abs(s[:, 1]))
         s[:, 1] = np.clip(s[:, 1] + s[:, 7] * seconds, -wall_um, wall_um)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from drivers.ports import Clock
 from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
 
+# The firmware's counter wraps: it must look at it more often than that.
+_LOOKS_EVERY_NS = 1_000_000_000
+
 
 class _VirtualBoard(SimulatedBoard):
     """A board whose time is set from outside."""
@@ -34,6 +37,7 @@ class VirtualLink:
         now_ns = self._clock.now_ns()
         self._dispenser.advance(now_ns)
         self._board.take(data, now_ns)
+        self._dispenser.wake()
 
     def read(self) -> bytes:
         """What has come back by now."""
@@ -64,6 +68,7 @@ class VirtualDispenser:
 
     def __init__(self, settings: SimDispenserSettings, clock: Clock) -> None:
         self._board = _VirtualBoard(settings, clock.now_ns())
+        self._quiet_until_ns = clock.now_ns()
         self.gate_edges = self._board.edges
         self.link = VirtualLink(self._board, self, clock)
 
@@ -74,10 +79,20 @@ class VirtualDispenser:
     def advance(self, now_ns: int) -> None:
         """Let the device do all that is due up to host time ``now_ns``, each at its time."""
         board = self._board
+        if now_ns < self._quiet_until_ns:
+            board.now_ns = max(board.now_ns, now_ns)
+            return
         while (due_ns := board.due_ns()) is not None and due_ns <= now_ns:
             board.now_ns = max(board.now_ns, due_ns)
             board.run(board.now_ns)
         board.now_ns = max(board.now_ns, now_ns)
+        # The host reads 10,000 times a second: until then it needs no answer to be worked out.
+        longest_ns = now_ns + _LOOKS_EVERY_NS
+        self._quiet_until_ns = longest_ns if due_ns is None else min(due_ns, longest_ns)
+
+    def wake(self) -> None:
+        """The device got something new to do."""
+        self._quiet_until_ns = self._board.now_ns
 
     def due_ns(self) -> int | None:
         """Host time at which the device next does something, its answers included, or None."""

@@ -106,6 +106,34 @@ def test_light_drifts_slowly_and_flickers() -> None:
     assert np.std(means) / np.mean(means) == pytest.approx(0.02, rel=0.4)
 
 
+@pytest.mark.parametrize("full_well_e", [10_000.0, 60.0], ids=["bright", "dark"])
+def test_only_what_is_touched_is_worked_out_but_the_frame_is_the_same(full_well_e: float) -> None:
+    """Against one pass after the other over the whole frame, at 8 bit, to the bit."""
+    settings = FLAT.model_copy(update={"full_well_e": full_well_e, "exposure_us": 0.0})
+    camera, twin = sensor(settings), sensor(settings)
+    rng = np.random.default_rng(3)
+    patches = [
+        Patch(rng.uniform(0.02, 1.9, (30, 40)).astype(np.float32), x, y)
+        for x, y in ((-10, -5), (20, 10), (40, 20), (300, 190), (500, 20))
+    ]
+    frame = camera.expose(patches, time_s=0.0)
+    y, x = (int(v) for v in twin._rng.integers(0, 96, 2))
+    noise = twin._noise[y : y + 200, x : x + 320].astype(np.int32)
+    work = twin._light.astype(np.int32) + noise
+    for one in patches:
+        whole = np.ones((1200, 1200), np.float32)
+        whole[500 + one.y0_px : 530 + one.y0_px, 500 + one.x0_px : 540 + one.x0_px] = (
+            one.transmission
+        )
+        t = whole[500:700, 500:820]
+        share = np.sqrt(t * np.float32(1 - twin._read_share) + np.float32(twin._read_share))
+        dimmed = (work - noise).astype(np.float32) * t + noise.astype(np.float32) * share
+        work = np.where(t == 1.0, work, np.clip(np.rint(dimmed), -32768, 32767).astype(np.int32))
+    plain = np.clip(np.rint(np.maximum(work, 0) / 16.0), 0, 255).astype(np.uint8)
+    assert twin._is_bright == (full_well_e > 1000)
+    np.testing.assert_array_equal(frame, plain)
+
+
 def test_the_same_seed_gives_the_same_frames_into_a_given_array() -> None:
     settings = OpticsSettings()
     out = np.empty((200, 320), np.uint8)
