@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from drivers.ports import Pixels
 from sorter.background import BACKGROUND_LEVEL
 from sorter.detection import Detection
+from sorter.grid import Grid
 from sorter.masks import close_along_border, contours_of, filled, shrink, without_threads
 from sorter.outline import Contour, Outline, describe, measure, pixel_area
 from sorter.touching import TouchingSettings, is_round, separate
@@ -54,38 +55,6 @@ class FindSettings(BaseModel):
         "as bright as it may be, µm",
     )
     touching: TouchingSettings = TouchingSettings()
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """How a frame maps to its reduced image: cell i holds pixels i*reduction … +reduction-1."""
-
-    shape: tuple[int, int]
-    reduction: int
-
-    @property
-    def cells(self) -> tuple[int, int]:
-        """(height, width) of the reduced image."""
-        return -(-self.shape[0] // self.reduction), -(-self.shape[1] // self.reduction)
-
-    @classmethod
-    def fit(cls, shape: tuple[int, int], pitch_um: float, coarsest_um: float) -> Grid:
-        """The largest power of two whose cells are no larger than ``coarsest_um``."""
-        return cls(shape, 2 ** max(0, int(math.log2(coarsest_um / pitch_um))))
-
-    def reduce(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Mean of each cell; halving twice is several times faster than a quarter at once."""
-        step = self.reduction
-        if step == 1:
-            return pixels
-        short = -pixels.shape[0] % step, -pixels.shape[1] % step
-        if any(short):
-            pixels = cv2.copyMakeBorder(pixels, 0, short[0], 0, short[1], cv2.BORDER_REPLICATE)
-        while step > 1:
-            size = pixels.shape[1] // 2, pixels.shape[0] // 2
-            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-            step //= 2
-        return pixels
 
 
 @dataclass(frozen=True, slots=True)
