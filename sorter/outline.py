@@ -6,7 +6,7 @@ A contour is a closed chain of pixel centres, every one a neighbour of the one b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,8 +20,7 @@ Contour = NDArray[np.int32]
 _STRAIGHTENED = 0.948
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
+class Outline(NamedTuple):
     """A contour and what was measured on it; all lengths in pixels.
 
     Attributes:
@@ -59,32 +58,37 @@ def pixel_area(contour: Contour) -> float:
     return cv2.contourArea(contour) + len(contour) / 2.0 + 1.0
 
 
-def measure(contour: Contour) -> Outline:
+def measure(contour: Contour, hull: NDArray[np.int32] | None = None) -> Outline:
     """Measure a contour.
 
     A chain of horizontal, vertical and diagonal steps is longer than the line that it stands
     for, by 5 % averaged over all directions; the factor is Kulpa's (Computer Graphics and Image
     Processing 6, 1977). The chain runs through pixel centres; half a pixel outwards adds π to the
     perimeter of any closed outline.
+
+    Args:
+        contour: what to measure.
+        hull: (m,) indices of its convex hull, where they are known.
     """
-    box = cv2.boundingRect(contour)
+    x0, y0, width, height = cv2.boundingRect(contour)
     inner = cv2.contourArea(contour)
-    hull = cv2.contourArea(cv2.convexHull(contour))
-    x, y = box[0] + (box[2] - 1) / 2.0, box[1] + (box[3] - 1) / 2.0
-    elongation = float(max(box[2:]) / min(box[2:]))
+    hull_area = cv2.contourArea(cv2.convexHull(contour) if hull is None else contour[hull])
     if inner > 0:
         moments = cv2.moments(contour)
         x, y = moments["m10"] / inner, moments["m01"] / inner
         elongation = _elongation(moments["mu20"], moments["mu02"], moments["mu11"])
+    else:
+        x, y = x0 + (width - 1) / 2.0, y0 + (height - 1) / 2.0
+        elongation = max(width, height) / min(width, height)
     return Outline(
         contour=contour,
         area=inner + len(contour) / 2.0 + 1.0,
         perimeter=_STRAIGHTENED * cv2.arcLength(contour, True) + math.pi,
-        solidity=min(1.0, inner / hull) if hull > 0 else 1.0,
+        solidity=min(1.0, inner / hull_area) if hull_area > 0 else 1.0,
         elongation=elongation,
         x=x,
         y=y,
-        box=(box[0], box[1], box[2], box[3]),
+        box=(x0, y0, width, height),
     )
 
 
