@@ -205,12 +205,18 @@ def _fill_outside(
     result: Crop, corner: tuple[float, float], scale: float, shape: tuple[int, ...], level: int
 ) -> None:
     """Set the crop's pixels whose centre lies outside the frame to background."""
-    x0, x1 = (math.ceil((edge - corner[0]) / scale - 0.5) for edge in (0, shape[1]))
-    y0, y1 = (math.ceil((edge - corner[1]) / scale - 0.5) for edge in (0, shape[0]))
-    result[: max(0, y0)] = level
-    result[max(0, y1) :] = level
-    result[:, : max(0, x0)] = level
-    result[:, max(0, x1) :] = level
+    left, top = corner
+    size = len(result)
+    x0, x1 = math.ceil(-left / scale - 0.5), math.ceil((shape[1] - left) / scale - 0.5)
+    y0, y1 = math.ceil(-top / scale - 0.5), math.ceil((shape[0] - top) / scale - 0.5)
+    if x0 > 0:
+        result[:, :x0] = level
+    if y0 > 0:
+        result[:y0] = level
+    if x1 < size:
+        result[:, max(0, x1) :] = level
+    if y1 < size:
+        result[max(0, y1) :] = level
 
 
 def _paint_over(

@@ -225,7 +225,9 @@ class Pipeline:
         """Count the views, and ask the network about those that it can judge."""
         judged: list[tuple[TrackViews, Detection]] = []
         for track, detection in seen:
-            views = self._views.setdefault(track.id, TrackViews())
+            views = self._views.get(track.id)
+            if views is None:
+                views = self._views[track.id] = TrackViews()
             views.see(detection)
             views.judged = self._can_judge(detection) and not (crowded and views.judged)
             if views.judged:
