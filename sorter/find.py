@@ -15,7 +15,14 @@ from drivers.ports import Pixels
 from sorter.background import BACKGROUND_LEVEL
 from sorter.detection import Detection
 from sorter.grid import Grid
-from sorter.masks import close_along_border, contours_of, filled, shrink, without_threads
+from sorter.masks import (
+    close_along_border,
+    contours_of,
+    filled,
+    outer_contours_of,
+    shrink,
+    without_threads,
+)
 from sorter.outline import Contour, Outline, describe, measure, pixel_area
 from sorter.touching import Part, TouchingSettings, is_round, separate
 
@@ -134,12 +141,13 @@ class Finder:
             self.occupied.fill(0)
             return []
         cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SQUARE, mask)
-        found = contours_of(mask)
+        found, has_holes = outer_contours_of(mask)
         boxes = [cv2.boundingRect(contour) for contour in found]
         if self._close_at_border(mask, found, boxes):
-            found = contours_of(mask)
+            found, has_holes = outer_contours_of(mask)
             boxes = [cv2.boundingRect(contour) for contour in found]
-        cv2.drawContours(mask, found, -1, 255, -1)
+        if has_holes:
+            cv2.drawContours(mask, found, -1, 255, -1)
         cv2.dilate(mask, _SQUARE, self.occupied)
         # Where the core is dark the full resolution will say so itself.
         _, dark = cv2.threshold(grey, low - 1, 255, cv2.THRESH_BINARY_INV)
@@ -263,7 +271,8 @@ class Finder:
         self, contours: list[Contour], offset: tuple[int, int], shape: tuple[int, ...]
     ) -> list[Contour]:
         """Those large enough that lie in the region wholly; a neighbour only reaches into it."""
-        large = [c for c in contours if pixel_area(c) >= self._min_area]
+        least = self._min_area
+        large = [c for c in contours if len(c) > 1 and pixel_area(c) >= least]
         if len(large) < 2:
             return large
         whole = [c for c in large if not self._leaves(c, offset, shape)]

@@ -71,10 +71,10 @@ def measure(contour: Contour, hull: NDArray[np.int32] | None = None) -> Outline:
         hull: (m,) indices of its convex hull, where they are known.
     """
     x0, y0, width, height = cv2.boundingRect(contour)
-    inner = cv2.contourArea(contour)
+    moments = cv2.moments(contour)
+    inner = moments["m00"]
     hull_area = cv2.contourArea(cv2.convexHull(contour) if hull is None else contour[hull])
     if inner > 0:
-        moments = cv2.moments(contour)
         x, y = moments["m10"] / inner, moments["m01"] / inner
         elongation = _elongation(moments["mu20"], moments["mu02"], moments["mu11"])
     else:
