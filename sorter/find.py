@@ -23,8 +23,8 @@ from sorter.masks import (
     shrink,
     without_threads,
 )
-from sorter.outline import Contour, Outline, describe, measure, pixel_area
-from sorter.touching import Part, TouchingSettings, is_round, separate
+from sorter.outline import Contour, describe, pixel_area
+from sorter.touching import Part, TouchingSettings, round_outline, separate
 
 _SQUARE = np.ones((3, 3), np.uint8)
 _MARGIN_CELLS = 2
@@ -218,7 +218,7 @@ class Finder:
             key = fine.item(0), fine.item(1)
             if key not in seen:
                 seen.add(key)
-                self._add_bodies(measure(fine), region, found)
+                self._add_bodies(fine, region, found)
 
     def _add_pale(self, mask: NDArray[Any], within: Box, box: Box) -> bool:
         """Fill the cores of pale bodies; False where there are none.
@@ -290,12 +290,10 @@ class Finder:
             or (y + h >= bottom and bottom < self.grid.shape[0])
         )
 
-    def _add_bodies(self, outline: Outline, region: _Region, found: list[Detection]) -> None:
+    def _add_bodies(self, contour: Contour, region: _Region, found: list[Detection]) -> None:
         """One outline -> one detection, or one for each of the bodies that touch in it."""
-        if is_round(outline, self.settings.touching):
-            parts = [Part(outline, False)]
-        else:
-            parts = self._parts(outline)
+        whole = round_outline(contour, self.settings.touching)
+        parts = self._parts(contour) if whole is None else [Part(whole, False)]
         split = len(parts) > 1
         for part in parts:
             inside = region.inside
@@ -312,13 +310,12 @@ class Finder:
                 )
             )
 
-    def _parts(self, outline: Outline) -> list[Part]:
+    def _parts(self, contour: Contour) -> list[Part]:
         """Take threads off, then cut at necks."""
-        shape, pieces = self.grid.shape, [outline]
+        shape, pieces = self.grid.shape, [contour]
         if self._thread_px > 0:
-            opened = without_threads(outline.contour, self._thread_px, shape)
-            least = self._min_part
-            pieces = [measure(c) for i, c in enumerate(opened) if i == 0 or pixel_area(c) >= least]
+            opened, least = without_threads(contour, self._thread_px, shape), self._min_part
+            pieces = opened[:1] + [piece for piece in opened[1:] if pixel_area(piece) >= least]
         touching = self.settings.touching
         return [
             part for piece in pieces for part in separate(piece, self.pitch_um, shape, touching)

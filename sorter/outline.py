@@ -58,7 +58,32 @@ def pixel_area(contour: Contour) -> float:
     return cv2.contourArea(contour) + len(contour) / 2.0 + 1.0
 
 
-def measure(contour: Contour, hull: NDArray[np.int32] | None = None) -> Outline:
+class Moments(NamedTuple):
+    """Area through the pixel centres, centroid and long / short axis of a contour, in pixels."""
+
+    inner: float
+    x: float
+    y: float
+    elongation: float
+
+
+def moments_of(contour: Contour) -> Moments:
+    """What the moments say; of a contour without an inside, what its box says."""
+    m = cv2.moments(contour)
+    inner = m["m00"]
+    if inner <= 0:
+        x, y, width, height = cv2.boundingRect(contour)
+        longer, shorter = max(width, height), min(width, height)
+        return Moments(0.0, x + (width - 1) / 2.0, y + (height - 1) / 2.0, longer / shorter)
+    middle = (m["mu20"] + m["mu02"]) / 2.0
+    half = math.hypot((m["mu20"] - m["mu02"]) / 2.0, m["mu11"])
+    elongation = math.sqrt((middle + half) / max(middle - half, 1e-9))
+    return Moments(inner, m["m10"] / inner, m["m01"] / inner, elongation)
+
+
+def measure(
+    contour: Contour, moments: Moments | None = None, hull: NDArray[np.int32] | None = None
+) -> Outline:
     """Measure a contour.
 
     A chain of horizontal, vertical and diagonal steps is longer than the line that it stands
@@ -68,33 +93,22 @@ def measure(contour: Contour, hull: NDArray[np.int32] | None = None) -> Outline:
 
     Args:
         contour: what to measure.
+        moments: of the contour, where they are known.
         hull: (m,) indices of its convex hull, where they are known.
     """
-    x0, y0, width, height = cv2.boundingRect(contour)
-    moments = cv2.moments(contour)
-    inner = moments["m00"]
+    inner, x, y, elongation = moments or moments_of(contour)
+    left, top, width, height = cv2.boundingRect(contour)
     hull_area = cv2.contourArea(cv2.convexHull(contour) if hull is None else contour[hull])
-    if inner > 0:
-        x, y = moments["m10"] / inner, moments["m01"] / inner
-        elongation = _elongation(moments["mu20"], moments["mu02"], moments["mu11"])
-    else:
-        x, y = x0 + (width - 1) / 2.0, y0 + (height - 1) / 2.0
-        elongation = max(width, height) / min(width, height)
     return Outline(
-        contour=contour,
-        area=inner + len(contour) / 2.0 + 1.0,
-        perimeter=_STRAIGHTENED * cv2.arcLength(contour, True) + math.pi,
-        solidity=min(1.0, inner / hull_area) if hull_area > 0 else 1.0,
-        elongation=elongation,
-        x=x,
-        y=y,
-        box=(x0, y0, width, height),
+        contour,
+        inner + len(contour) / 2.0 + 1.0,
+        _STRAIGHTENED * cv2.arcLength(contour, True) + math.pi,
+        min(1.0, inner / hull_area) if hull_area > 0 else 1.0,
+        elongation,
+        x,
+        y,
+        (left, top, width, height),
     )
-
-
-def _elongation(mu20: float, mu02: float, mu11: float) -> float:
-    middle, half = (mu20 + mu02) / 2.0, math.hypot((mu20 - mu02) / 2.0, mu11)
-    return math.sqrt((middle + half) / max(middle - half, 1e-9))
 
 
 def describe(
@@ -116,18 +130,19 @@ def describe(
         split: whether it was cut from a body that touched another.
         double: whether it holds two or more bodies.
     """
-    area_um2 = outline.area * pitch_um * pitch_um
+    contour, area, perimeter, solidity, _, x, y, box = outline
+    area_um2 = area * pitch_um * pitch_um
     return Detection(
-        x_px=outline.x,
-        y_px=outline.y,
+        x_px=x,
+        y_px=y,
         area_um2=area_um2,
         diameter_um=math.sqrt(4.0 * area_um2 / math.pi),
-        circularity=min(1.0, 4.0 * math.pi * outline.area / outline.perimeter**2),
-        solidity=outline.solidity,
+        circularity=min(1.0, 4.0 * math.pi * area / (perimeter * perimeter)),
+        solidity=solidity,
         grey_ratio=grey_ratio,
-        bbox=outline.box,
+        bbox=box,
         touches_border=outline.at_border(shape),
         split=split,
         double=double,
-        contour=outline.contour[:, 0, :],
+        contour=contour[:, 0, :],
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from sorter.masks import Mask, contours_of, filled, grow, shrink
-from sorter.outline import Contour, Outline, measure
+from sorter.outline import Contour, Outline, measure, moments_of
 
 _BULK_PX = 40.0
 _FEWEST_POINTS = 8
@@ -80,13 +80,22 @@ def is_round(outline: Outline, settings: TouchingSettings) -> bool:
     )
 
 
+def round_outline(contour: Contour, settings: TouchingSettings) -> Outline | None:
+    """The outline of a contour that `is_round`; the others are found out with little work."""
+    moments = moments_of(contour)
+    if moments.elongation >= settings.round_elongation:
+        return None
+    outline = measure(contour, moments)
+    return outline if is_round(outline, settings) else None
+
+
 def separate(
-    outline: Outline, pitch_um: float, frame: tuple[int, int], settings: TouchingSettings
+    contour: Contour, pitch_um: float, frame: tuple[int, int], settings: TouchingSettings
 ) -> list[Part]:
     """Cut an outline into the bodies that it holds.
 
     Args:
-        outline: in frame pixels.
+        contour: in frame pixels.
         pitch_um: µm per pixel.
         frame: (height, width) of the frame; two bodies that its border cuts may leave a notch on
             one side only.
@@ -95,9 +104,12 @@ def separate(
     Returns:
         The parts; the outline itself where there is no neck.
     """
-    if len(outline.contour) < _FEWEST_POINTS or is_round(outline, settings):
-        return [Part(outline, False)]
-    waiting, parts = [_Body(outline, _hull(outline.contour))], list[_Body]()
+    if len(contour) < _FEWEST_POINTS:
+        return [Part(measure(contour), False)]
+    whole = _body(contour)
+    if is_round(whole.outline, settings):
+        return [Part(whole.outline, False)]
+    waiting, parts = [whole], list[_Body]()
     smallest_px = settings.smallest_part_um / pitch_um
     while waiting:
         body = waiting.pop()
@@ -114,9 +126,16 @@ def separate(
     ]
 
 
+def _body(contour: Contour, mask: Mask | None = None) -> _Body:
+    """Its hull serves both the measures and the notches: it is what takes most of the time."""
+    hull = _hull(contour)
+    return _Body(measure(contour, hull=hull), hull, mask)
+
+
 def _hull(contour: Contour) -> NDArray[np.int32]:
     """Indices of the convex hull, in falling order, as convexity defects want them."""
-    return np.sort(cv2.convexHull(contour, returnPoints=False).ravel())[::-1].astype(np.int32)
+    hull = np.sort(cv2.convexHull(contour, returnPoints=False).ravel())
+    return np.asarray(hull[::-1], np.int32)
 
 
 def _notches(
@@ -167,18 +186,19 @@ def _narrowest(
     swept = np.zeros(n, np.int64)
     np.cumsum(x[:-1] * y[1:] - x[1:] * y[:-1], out=swept[1:])
     whole = int(swept[-1]) + int(x[-1] * y[0] - x[0] * y[-1])
+    at = {i: (*points[i].tolist(), swept.item(i)) for pair in ends for i in pair}
     best: tuple[int, int] | None = None
-    narrowest = settings.neck_width
+    narrowest, smallest_part = settings.neck_width, settings.smallest_part
     for i, j in ends:
         a, b = (i, j) if i < j else (j, i)
         one, other = b - a + 1, n - b + a + 1
         if min(one, other) < _FEWEST_POINTS:
             continue
-        (xa, ya), (xb, yb) = points[a].tolist(), points[b].tolist()
-        between = int(swept[b]) - int(swept[a]) + xb * ya - xa * yb
+        (xa, ya, swept_a), (xb, yb, swept_b) = at[a], at[b]
+        between = swept_b - swept_a + xb * ya - xa * yb
         areas = abs(between) / 2.0 + one / 2.0 + 1.0, abs(whole - between) / 2.0 + other / 2.0 + 1.0
-        small, large = (math.sqrt(4.0 * area / math.pi) for area in sorted(areas))
-        if small < max(smallest_px, settings.smallest_part * large):
+        small, large = math.sqrt(4.0 * min(areas) / math.pi), math.sqrt(4.0 * max(areas) / math.pi)
+        if small < smallest_px or small < smallest_part * large:
             continue
         share = (math.hypot(xa - xb, ya - yb) + 1.0) / small
         if share < narrowest or (best is None and share == narrowest):
@@ -204,10 +224,9 @@ def _closed(part: Contour) -> _Body:
     mask = filled(part, (x, y), (height, width))
     chains = contours_of(mask, (x, y))
     chain = chains[0] if len(chains) == 1 else max(chains, key=cv2.contourArea)
-    hull = _hull(chain)
-    outline = measure(chain, hull)
-    is_whole = len(chains) == 1 and cv2.countNonZero(mask) == outline.area
-    return _Body(outline, hull, mask if is_whole else None)
+    body = _body(chain, mask)
+    is_whole = len(chains) == 1 and cv2.countNonZero(mask) == body.outline.area
+    return body if is_whole else body._replace(mask=None)
 
 
 def _looks_double(body: Outline, frame: tuple[int, int], settings: TouchingSettings) -> bool:
@@ -219,7 +238,7 @@ def _looks_double(body: Outline, frame: tuple[int, int], settings: TouchingSetti
     if len(body.contour) < _FEWEST_POINTS or is_round(body, settings):
         return False
     bulk = _bulk(body, settings)
-    if measure(bulk).elongation >= settings.double_elongation:
+    if moments_of(bulk).elongation >= settings.double_elongation:
         return not body.at_border(frame)
     _, depth = _notches(bulk, _hull(bulk))
     return bool(len(depth)) and float(depth.max()) >= settings.double_notch * _BULK_PX
