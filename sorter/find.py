@@ -28,6 +28,7 @@ from sorter.touching import Part, TouchingSettings, round_outline, separate
 
 _SQUARE = np.ones((3, 3), np.uint8)
 _MARGIN_CELLS = 2
+_EMPTY_CELLS = _MARGIN_CELLS + 1
 _BRIGHTEST = 2**16 - 1
 
 Box = tuple[int, int, int, int]
@@ -137,22 +138,28 @@ class Finder:
         high = math.floor(BACKGROUND_LEVEL * (1.0 + settings.bright_contrast))
         cv2.inRange(grey, low, high, mask)
         cv2.bitwise_not(mask, mask)
-        if not cv2.hasNonZero(mask):
-            self.occupied.fill(0)
+        self.occupied.fill(0)
+        x, y, w, h = cv2.boundingRect(mask)
+        if w == 0:
             return []
-        cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SQUARE, mask)
-        found, has_holes = outer_contours_of(mask)
+        # The rest of the view is empty; what is in it stays inside the box whatever is done.
+        left, top = max(0, x - _EMPTY_CELLS), max(0, y - _EMPTY_CELLS)
+        part = slice(top, y + h + _EMPTY_CELLS), slice(left, x + w + _EMPTY_CELLS)
+        part_mask = mask[part]
+        cv2.morphologyEx(part_mask, cv2.MORPH_CLOSE, _SQUARE, part_mask)
+        found, has_holes = outer_contours_of(part_mask, (left, top))
         boxes = [cv2.boundingRect(contour) for contour in found]
         if self._close_at_border(mask, found, boxes):
-            found, has_holes = outer_contours_of(mask)
+            found, has_holes = outer_contours_of(part_mask, (left, top))
             boxes = [cv2.boundingRect(contour) for contour in found]
         if has_holes:
             cv2.drawContours(mask, found, -1, 255, -1)
-        cv2.dilate(mask, _SQUARE, self.occupied)
+        cv2.dilate(part_mask, _SQUARE, self.occupied[part])
         # Where the core is dark the full resolution will say so itself.
-        _, dark = cv2.threshold(grey, low - 1, 255, cv2.THRESH_BINARY_INV)
-        cv2.subtract(shrink(mask, self._rim_cells), dark, self._pale_core)
-        self._has_pale = cv2.hasNonZero(self._pale_core)
+        _, dark = cv2.threshold(grey[part], low - 1, 255, cv2.THRESH_BINARY_INV)
+        pale_core = self._pale_core[part]
+        cv2.subtract(shrink(part_mask, self._rim_cells), dark, pale_core)
+        self._has_pale = cv2.hasNonZero(pale_core)
         return [
             (x, y, w, h)
             for contour, (x, y, w, h) in zip(found, boxes, strict=True)
