@@ -106,15 +106,15 @@ class Cropper:
         """
         shape = levels[0].shape
         source = _halved(levels, self._halvings)
-        size, half, scale, cell = self._size, self._half, self._scale, 2**self._halvings
+        half, scale, cell = self._half, self._scale, 2**self._halvings
         self.prepare(shape)
-        crops = np.empty((len(detections), size, size), np.uint8)
+        crops = np.empty((len(detections), self._size, self._size), np.uint8)
         for out, detection in zip(crops, detections, strict=True):
             # Edges of the crop in the frame, in which pixel i covers i to i + 1.
             left, top = detection.x_px + 0.5 - half, detection.y_px + 0.5 - half
+            right, bottom = left + 2.0 * half, top + 2.0 * half
             sampled = self._sample(source, left / cell, top / cell, out)
             self._divide(sampled, left / scale, top / scale, out)
-            right, bottom = left + 2.0 * half, top + 2.0 * half
             if left < 0 or top < 0 or right > shape[1] or bottom > shape[0]:
                 _fill_outside(out, (left, top), scale, shape, self._level)
             if detection.split:

@@ -263,12 +263,10 @@ class Finder:
 
         Halfway between background and body, blur by the optics moves the edge neither in nor out.
         """
-        smooth = cv2.GaussianBlur(pixels, (3, 3), 0)
         edge = self._enlarge(bright, pixels.shape, cv2.INTER_LINEAR)
-        below = cv2.subtract(edge, smooth)
-        count = cv2.countNonZero(below)
+        below = cv2.subtract(edge, cv2.GaussianBlur(pixels, (3, 3), 0))
         lowest = self._dark_contrast * background
-        contrast = cv2.sumElems(below)[0] / max(1, count) + lowest
+        contrast = cv2.sumElems(below)[0] / max(1, cv2.countNonZero(below)) + lowest
         share = math.floor(max(0.0, self._edge_share * contrast - lowest))
         if below.dtype == np.uint8:
             return cv2.threshold(below, share, 255, cv2.THRESH_BINARY)[1]
@@ -279,7 +277,9 @@ class Finder:
     ) -> list[Contour]:
         """Those large enough that lie in the region wholly; a neighbour only reaches into it."""
         least = self._min_area
-        large = [c for c in contours if len(c) > 1 and pixel_area(c) >= least]
+        if len(contours) == 1:
+            return contours if pixel_area(contours[0]) >= least else []
+        large = [c for c in contours if pixel_area(c) >= least]
         if len(large) < 2:
             return large
         whole = [c for c in large if not self._leaves(c, offset, shape)]

@@ -179,6 +179,9 @@ class Pipeline:
         self._decider = decider
         self._junction_um = junction_um
         self._min_sightings = min_sightings
+        # Far outside the size window nothing needs to be judged.
+        self._least_um = 0.7 * decider.settings.min_diameter_um
+        self._most_um = 1.3 * decider.settings.max_diameter_um
         self._views: dict[int, TrackViews] = {}
 
     def process(self, frame: Frame, liquid_ns: float, *, crowded: bool = False) -> PipelineResult:
@@ -242,12 +245,10 @@ class Pipeline:
 
     def _can_judge(self, detection: Detection) -> bool:
         """Whole, single, and not far outside the size window: the rest is decided without."""
-        settings = self._decider.settings
         return (
             not detection.touches_border
             and not detection.double
-            and 0.7 * settings.min_diameter_um <= detection.diameter_um
-            and detection.diameter_um <= 1.3 * settings.max_diameter_um
+            and self._least_um <= detection.diameter_um <= self._most_um
         )
 
     def _decide(self, ended: Sequence[Track]) -> list[DecidedObject]:
