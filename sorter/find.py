@@ -106,10 +106,12 @@ class Finder:
         self.settings = settings
         self.pitch_um = pitch_um
         self.grid = grid
+        self._step = grid.reduction
         self._min_area = math.pi / 4.0 * (settings.min_diameter_um / pitch_um) ** 2
         self._min_part = math.pi / 4.0 * (settings.touching.smallest_part_um / pitch_um) ** 2
         self._thread_px = round((settings.thread_um / pitch_um - 1.0) / 2.0)
         self._rim_cells = max(1, round(settings.rim_um / pitch_um / grid.reduction))
+        self._touching = settings.touching
         self._edge_share = settings.edge_share
         self._dark_contrast = settings.dark_contrast
         self._mask = np.empty(grid.cells, np.uint8)
@@ -201,8 +203,8 @@ class Finder:
         found: list[Detection],
     ) -> None:
         """Add the bodies in one box; ``seen`` keeps those that two regions share single."""
-        step = self.grid.reduction
-        rows, columns = self.grid.cells
+        step = self._step
+        rows, columns = self._mask.shape
         x, y, w, h = box
         x0, y0 = max(0, x - _MARGIN_CELLS), max(0, y - _MARGIN_CELLS)
         x1, y1 = min(columns, x + w + _MARGIN_CELLS), min(rows, y + h + _MARGIN_CELLS)
@@ -240,11 +242,11 @@ class Finder:
         if not cv2.hasNonZero(pale):
             return False
         cv2.bitwise_or(mask, self._enlarge(pale, mask.shape, cv2.INTER_NEAREST), mask)
-        rows, columns = self.grid.cells
+        rows, columns = self._mask.shape
         x, y, w, h = box
         if x == 0 or y == 0 or x + w == columns or y + h == rows:
             coarse = self._enlarge(self._mask[y0:y1, x0:x1], mask.shape, cv2.INTER_NEAREST)
-            step = self.grid.reduction
+            step = self._step
             close_along_border(mask, coarse, (x0 * step, y0 * step), self.grid.shape)
         return True
 
@@ -252,7 +254,7 @@ class Finder:
         self, cells: NDArray[Any], shape: tuple[int, ...], interpolation: int
     ) -> NDArray[Any]:
         """Cells at full resolution, cut to the frame."""
-        step = self.grid.reduction
+        step = self._step
         if step == 1:
             return cells
         size = cells.shape[1] * step, cells.shape[0] * step
@@ -299,7 +301,7 @@ class Finder:
 
     def _add_bodies(self, contour: Contour, region: _Region, found: list[Detection]) -> None:
         """One outline -> one detection, or one for each of the bodies that touch in it."""
-        whole = round_outline(contour, self.settings.touching)
+        whole = round_outline(contour, self._touching)
         parts = self._parts(contour) if whole is None else [Part(whole, False)]
         split = len(parts) > 1
         for part in parts:
@@ -323,9 +325,10 @@ class Finder:
         if self._thread_px > 0:
             opened, least = without_threads(contour, self._thread_px, shape), self._min_part
             pieces = opened[:1] + [piece for piece in opened[1:] if pixel_area(piece) >= least]
-        touching = self.settings.touching
         return [
-            part for piece in pieces for part in separate(piece, self.pitch_um, shape, touching)
+            part
+            for piece in pieces
+            for part in separate(piece, self.pitch_um, shape, self._touching)
         ]
 
 
