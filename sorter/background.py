@@ -62,6 +62,7 @@ class Background:
         self._empty = np.empty(shape, np.uint8)
         self._frames = 0
         self._updates = 0
+        self._changes = 0
         self._still_frames = np.zeros(shape, np.float32)
         self._still_grey = np.zeros(shape, np.float32)
 
@@ -69,6 +70,11 @@ class Background:
     def ready(self) -> bool:
         """Whether there is a background to divide by."""
         return self._updates > 0
+
+    @property
+    def version(self) -> int:
+        """A number that every change of the background raises."""
+        return self._changes
 
     @property
     def level(self) -> NDArray[np.float32]:
@@ -144,3 +150,4 @@ class Background:
 
     def _refresh(self) -> None:
         np.divide(BACKGROUND_LEVEL, self._map, out=self._inverse)
+        self._changes += 1

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,13 +14,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from drivers.ports import Pixels
 from sorter.background import BACKGROUND_LEVEL
 from sorter.detection import Detection
-from sorter.masks import close_along_border, contours_of, filled, shrink, without_threads
-from sorter.outline import Contour, Outline, describe, measure, pixel_area
-from sorter.touching import TouchingSettings, is_round, separate
+from sorter.grid import Grid
+from sorter.masks import (
+    close_along_border,
+    contours_of,
+    filled,
+    outer_contours_of,
+    shrink,
+    without_threads,
+)
+from sorter.outline import Contour, describe, pixel_area
+from sorter.touching import Part, TouchingSettings, round_outline, separate
 
 _SQUARE = np.ones((3, 3), np.uint8)
 _MARGIN_CELLS = 2
+_EMPTY_CELLS = _MARGIN_CELLS + 1
 _BRIGHTEST = 2**16 - 1
+
+Box = tuple[int, int, int, int]
 
 
 class FindSettings(BaseModel):
@@ -56,40 +67,7 @@ class FindSettings(BaseModel):
     touching: TouchingSettings = TouchingSettings()
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """How a frame maps to its reduced image: cell i holds pixels i*reduction … +reduction-1."""
-
-    shape: tuple[int, int]
-    reduction: int
-
-    @property
-    def cells(self) -> tuple[int, int]:
-        """(height, width) of the reduced image."""
-        return -(-self.shape[0] // self.reduction), -(-self.shape[1] // self.reduction)
-
-    @classmethod
-    def fit(cls, shape: tuple[int, int], pitch_um: float, coarsest_um: float) -> Grid:
-        """The largest power of two whose cells are no larger than ``coarsest_um``."""
-        return cls(shape, 2 ** max(0, int(math.log2(coarsest_um / pitch_um))))
-
-    def reduce(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Mean of each cell; halving twice is several times faster than a quarter at once."""
-        step = self.reduction
-        if step == 1:
-            return pixels
-        short = -pixels.shape[0] % step, -pixels.shape[1] % step
-        if any(short):
-            pixels = cv2.copyMakeBorder(pixels, 0, short[0], 0, short[1], cv2.BORDER_REPLICATE)
-        while step > 1:
-            size = pixels.shape[1] // 2, pixels.shape[0] // 2
-            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-            step //= 2
-        return pixels
-
-
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """One frame, and its background at the reduced resolution.
 
     Attributes:
@@ -105,8 +83,7 @@ class View:
     gain: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Region:
+class _Region(NamedTuple):
     """The surroundings of one find at full resolution.
 
     Attributes:
@@ -119,7 +96,7 @@ class _Region:
     offset: tuple[int, int]
     pixels: NDArray[Any]
     background: float
-    inside: float | None = None
+    inside: float | None
 
 
 class Finder:
@@ -129,56 +106,77 @@ class Finder:
         self.settings = settings
         self.pitch_um = pitch_um
         self.grid = grid
+        self._step = grid.reduction
         self._min_area = math.pi / 4.0 * (settings.min_diameter_um / pitch_um) ** 2
         self._min_part = math.pi / 4.0 * (settings.touching.smallest_part_um / pitch_um) ** 2
         self._thread_px = round((settings.thread_um / pitch_um - 1.0) / 2.0)
         self._rim_cells = max(1, round(settings.rim_um / pitch_um / grid.reduction))
+        self._touching = settings.touching
+        self._edge_share = settings.edge_share
+        self._dark_contrast = settings.dark_contrast
         self._mask = np.empty(grid.cells, np.uint8)
         self._pale_core = np.empty(grid.cells, np.uint8)
+        self._has_pale = False
         self.occupied = np.zeros(grid.cells, np.uint8)
         """(cells) uint8, 255 where the last frame held a body, with a margin."""
 
     def find(self, view: View) -> list[Detection]:
         """All objects of at least ``min_diameter_um``, those at the border included."""
-        coarse = self._coarse(view.grey)
-        if not coarse:
+        boxes = self._coarse(view.grey)
+        if not boxes:
             return []
-        darkest = np.float32(view.gain * (1.0 - self.settings.dark_contrast))
+        darkest = np.float32(view.gain * (1.0 - self._dark_contrast))
         bright = (view.level * darkest).astype(view.pixels.dtype)
         found: list[Detection] = []
         seen: set[tuple[int, int]] = set()
-        for contour in coarse:
-            if pixel_area(contour) >= 2:
-                found.extend(self._refine(view, bright, contour, seen))
+        for box in boxes:
+            self._refine(view, bright, box, seen, found)
         return found
 
-    def _coarse(self, grey: NDArray[Any]) -> list[Contour]:
-        """Outlines in cells; leaves `occupied` and the cores of pale bodies behind."""
+    def _coarse(self, grey: NDArray[Any]) -> list[Box]:
+        """Boxes in cells; leaves `occupied` and the cores of pale bodies behind."""
         mask, settings = self._mask, self.settings
         low = math.ceil(BACKGROUND_LEVEL * (1.0 - settings.dark_contrast))
         high = math.floor(BACKGROUND_LEVEL * (1.0 + settings.bright_contrast))
         cv2.inRange(grey, low, high, mask)
         cv2.bitwise_not(mask, mask)
         self.occupied.fill(0)
-        if not cv2.hasNonZero(mask):
+        x, y, w, h = cv2.boundingRect(mask)
+        if w == 0:
             return []
-        cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SQUARE, mask)
-        found = contours_of(mask)
-        if self._close_at_border(mask, found):
-            found = contours_of(mask)
-        cv2.drawContours(mask, found, -1, 255, -1)
-        cv2.dilate(mask, _SQUARE, self.occupied)
+        # The rest of the view is empty; what is in it stays inside the box whatever is done.
+        left, top = max(0, x - _EMPTY_CELLS), max(0, y - _EMPTY_CELLS)
+        part = slice(top, y + h + _EMPTY_CELLS), slice(left, x + w + _EMPTY_CELLS)
+        part_mask = mask[part]
+        cv2.morphologyEx(part_mask, cv2.MORPH_CLOSE, _SQUARE, part_mask)
+        found, has_holes = outer_contours_of(part_mask, (left, top))
+        boxes = [cv2.boundingRect(contour) for contour in found]
+        if self._close_at_border(mask, found, boxes):
+            found, has_holes = outer_contours_of(part_mask, (left, top))
+            boxes = [cv2.boundingRect(contour) for contour in found]
+        if has_holes:
+            cv2.drawContours(mask, found, -1, 255, -1)
+        cv2.dilate(part_mask, _SQUARE, self.occupied[part])
         # Where the core is dark the full resolution will say so itself.
-        _, dark = cv2.threshold(grey, low - 1, 255, cv2.THRESH_BINARY_INV)
-        cv2.subtract(shrink(mask, self._rim_cells), dark, self._pale_core)
-        return found
+        _, dark = cv2.threshold(grey[part], low - 1, 255, cv2.THRESH_BINARY_INV)
+        pale_core = self._pale_core[part]
+        cv2.subtract(shrink(part_mask, self._rim_cells), dark, pale_core)
+        self._has_pale = cv2.hasNonZero(pale_core)
+        return [
+            (x, y, w, h)
+            for contour, (x, y, w, h) in zip(found, boxes, strict=True)
+            if len(contour) > 1
+        ]
 
-    def _close_at_border(self, mask: NDArray[Any], found: list[Contour]) -> bool:
+    def _close_at_border(
+        self, mask: NDArray[Any], found: list[Contour], boxes: Sequence[Sequence[int]]
+    ) -> bool:
         """Close rims that the border cuts, so that pale bodies there are filled as well."""
         height, width = mask.shape
         changed = False
-        for contour in found:
-            x, y, w, h = cv2.boundingRect(contour)
+        for contour, (x, y, w, h) in zip(found, boxes, strict=True):
+            if x > 0 and y > 0 and x + w < width and y + h < height:
+                continue
             points = contour[:, 0, :]
             for touches, axis, value in (
                 (x == 0, 0, 0),
@@ -197,44 +195,66 @@ class Finder:
         return changed
 
     def _refine(
-        self, view: View, bright: NDArray[Any], contour: Contour, seen: set[tuple[int, int]]
-    ) -> list[Detection]:
-        """The bodies of one coarse outline; ``seen`` keeps those that two regions share single."""
-        step = self.grid.reduction
-        rows, columns = self.grid.cells
-        x, y, w, h = cv2.boundingRect(contour)
+        self,
+        view: View,
+        bright: NDArray[Any],
+        box: Box,
+        seen: set[tuple[int, int]],
+        found: list[Detection],
+    ) -> None:
+        """Add the bodies in one box; ``seen`` keeps those that two regions share single."""
+        step = self._step
+        rows, columns = self._mask.shape
+        x, y, w, h = box
         x0, y0 = max(0, x - _MARGIN_CELLS), max(0, y - _MARGIN_CELLS)
         x1, y1 = min(columns, x + w + _MARGIN_CELLS), min(rows, y + h + _MARGIN_CELLS)
         offset = x0 * step, y0 * step
         pixels = view.pixels[offset[1] : y1 * step, offset[0] : x1 * step]
-        cells = slice(y0, y1), slice(x0, x1)
-        local = cv2.mean(view.level[cells])[0] * view.gain
-        mask = self._dark(pixels, local, bright[cells])
-        pale = self._pale_core[cells]
-        is_pale = cv2.hasNonZero(pale)
-        if is_pale:
-            cv2.bitwise_or(mask, self._enlarge(pale, pixels.shape, cv2.INTER_NEAREST), mask)
-            if x == 0 or y == 0 or x + w == columns or y + h == rows:
-                coarse = self._enlarge(self._mask[cells], pixels.shape, cv2.INTER_NEAREST)
-                close_along_border(mask, coarse, offset, self.grid.shape)
-        contours, inside = contours_of(mask, offset), None
+        level = view.level[y0:y1, x0:x1]
+        local = cv2.sumElems(level)[0] / level.size * view.gain
+        mask = self._dark(pixels, local, bright[y0:y1, x0:x1])
+        is_pale = self._has_pale and self._add_pale(mask, (x0, y0, x1, y1), box)
+        contours = contours_of(mask, offset)
+        own = self._own(contours, offset, pixels.shape)
+        if not own:
+            return
+        inside = None
         if len(contours) == 1 and pixels.dtype == np.uint8 and not is_pale:
             sum_inside = cv2.sumElems(cv2.bitwise_and(pixels, mask))[0]
             inside = sum_inside / cv2.countNonZero(mask)
         region = _Region(offset, pixels, local, inside)
-        found: list[Detection] = []
-        for fine in self._own(contours, region):
-            key = (int(fine[0, 0, 0]), int(fine[0, 0, 1]))
+        for fine in own:
+            key = fine.item(0), fine.item(1)
             if key not in seen:
                 seen.add(key)
-                found.extend(self._bodies(measure(fine), region))
-        return found
+                self._add_bodies(fine, region, found)
+
+    def _add_pale(self, mask: NDArray[Any], within: Box, box: Box) -> bool:
+        """Fill the cores of pale bodies; False where there are none.
+
+        Args:
+            mask: (h, w) of the region at full resolution; changed in place.
+            within: the region's (left, top, right, bottom) in cells.
+            box: of the find, (x, y, width, height) in cells.
+        """
+        x0, y0, x1, y1 = within
+        pale = self._pale_core[y0:y1, x0:x1]
+        if not cv2.hasNonZero(pale):
+            return False
+        cv2.bitwise_or(mask, self._enlarge(pale, mask.shape, cv2.INTER_NEAREST), mask)
+        rows, columns = self._mask.shape
+        x, y, w, h = box
+        if x == 0 or y == 0 or x + w == columns or y + h == rows:
+            coarse = self._enlarge(self._mask[y0:y1, x0:x1], mask.shape, cv2.INTER_NEAREST)
+            step = self._step
+            close_along_border(mask, coarse, (x0 * step, y0 * step), self.grid.shape)
+        return True
 
     def _enlarge(
         self, cells: NDArray[Any], shape: tuple[int, ...], interpolation: int
     ) -> NDArray[Any]:
         """Cells at full resolution, cut to the frame."""
-        step = self.grid.reduction
+        step = self._step
         if step == 1:
             return cells
         size = cells.shape[1] * step, cells.shape[0] * step
@@ -245,28 +265,33 @@ class Finder:
 
         Halfway between background and body, blur by the optics moves the edge neither in nor out.
         """
-        smooth = cv2.GaussianBlur(pixels, (3, 3), 0)
         edge = self._enlarge(bright, pixels.shape, cv2.INTER_LINEAR)
-        below = cv2.subtract(edge, smooth)
-        count = cv2.countNonZero(below)
-        lowest = self.settings.dark_contrast * background
-        contrast = cv2.sumElems(below)[0] / max(1, count) + lowest
-        share = max(0.0, self.settings.edge_share * contrast - lowest)
-        return cv2.inRange(below, math.floor(share) + 1, _BRIGHTEST)
+        below = cv2.subtract(edge, cv2.GaussianBlur(pixels, (3, 3), 0))
+        lowest = self._dark_contrast * background
+        contrast = cv2.sumElems(below)[0] / max(1, cv2.countNonZero(below)) + lowest
+        share = math.floor(max(0.0, self._edge_share * contrast - lowest))
+        if below.dtype == np.uint8:
+            return cv2.threshold(below, share, 255, cv2.THRESH_BINARY)[1]
+        return cv2.inRange(below, share + 1, _BRIGHTEST)
 
-    def _own(self, contours: list[Contour], region: _Region) -> list[Contour]:
+    def _own(
+        self, contours: list[Contour], offset: tuple[int, int], shape: tuple[int, ...]
+    ) -> list[Contour]:
         """Those large enough that lie in the region wholly; a neighbour only reaches into it."""
-        large = [c for c in contours if pixel_area(c) >= self._min_area]
+        least = self._min_area
+        if len(contours) == 1:
+            return contours if pixel_area(contours[0]) >= least else []
+        large = [c for c in contours if pixel_area(c) >= least]
         if len(large) < 2:
             return large
-        whole = [c for c in large if not self._leaves(c, region)]
+        whole = [c for c in large if not self._leaves(c, offset, shape)]
         return whole or [max(large, key=pixel_area)]
 
-    def _leaves(self, contour: Contour, region: _Region) -> bool:
+    def _leaves(self, contour: Contour, offset: tuple[int, int], shape: tuple[int, ...]) -> bool:
         """Whether it reaches an edge of the region that is no edge of the frame."""
         x, y, w, h = cv2.boundingRect(contour)
-        left, top = region.offset
-        right, bottom = left + region.pixels.shape[1], top + region.pixels.shape[0]
+        left, top = offset
+        right, bottom = left + shape[1], top + shape[0]
         return (
             (x <= left and left > 0)
             or (y <= top and top > 0)
@@ -274,45 +299,46 @@ class Finder:
             or (y + h >= bottom and bottom < self.grid.shape[0])
         )
 
-    def _bodies(self, outline: Outline, region: _Region) -> list[Detection]:
+    def _add_bodies(self, contour: Contour, region: _Region, found: list[Detection]) -> None:
         """One outline -> one detection, or one for each of the bodies that touch in it."""
-        parts = [(outline, False)]
-        if not is_round(outline, self.settings.touching):
-            parts = self._parts(outline)
-        return [
-            describe(
-                part,
-                pitch_um=self.pitch_um,
-                grey_ratio=_mean_inside(part, region, len(parts)) / region.background,
-                shape=self.grid.shape,
-                split=len(parts) > 1,
-                double=double,
+        whole = round_outline(contour, self._touching)
+        parts = self._parts(contour) if whole is None else [Part(whole, False)]
+        split = len(parts) > 1
+        for part in parts:
+            inside = region.inside
+            if split or inside is None:
+                inside = _mean_inside(part, region)
+            found.append(
+                describe(
+                    part.outline,
+                    pitch_um=self.pitch_um,
+                    grey_ratio=inside / region.background,
+                    shape=self.grid.shape,
+                    split=split,
+                    double=part.double,
+                )
             )
-            for part, double in parts
-        ]
 
-    def _parts(self, outline: Outline) -> list[tuple[Outline, bool]]:
-        """Take threads off, then cut at necks; and whether each part is a double."""
-        shape, pieces = self.grid.shape, [outline]
+    def _parts(self, contour: Contour) -> list[Part]:
+        """Take threads off, then cut at necks."""
+        shape, pieces = self.grid.shape, [contour]
         if self._thread_px > 0:
-            opened = [
-                measure(piece) for piece in without_threads(outline.contour, self._thread_px, shape)
-            ]
-            pieces = opened[:1] + [p for p in opened[1:] if p.area >= self._min_part]
-        touching = self.settings.touching
+            opened, least = without_threads(contour, self._thread_px, shape), self._min_part
+            pieces = opened[:1] + [piece for piece in opened[1:] if pixel_area(piece) >= least]
         return [
-            part for piece in pieces for part in separate(piece, self.pitch_um, shape, touching)
+            part
+            for piece in pieces
+            for part in separate(piece, self.pitch_um, shape, self._touching)
         ]
 
 
-def _mean_inside(outline: Outline, region: _Region, parts: int) -> float:
+def _mean_inside(part: Part, region: _Region) -> float:
     """Mean grey inside an outline."""
-    if region.inside is not None and parts == 1:
-        return region.inside
+    outline = part.outline
     x, y, w, h = outline.box
     left, top = x - region.offset[0], y - region.offset[1]
     inside = region.pixels[top : top + h, left : left + w]
-    mask = filled(outline.contour, (x, y), (h, w))
+    mask = filled(outline.contour, (x, y), (h, w)) if part.mask is None else part.mask
     if inside.dtype != np.uint8:
         return float(cv2.mean(inside, mask)[0])
     return float(cv2.sumElems(cv2.bitwise_and(inside, mask))[0]) / outline.area

@@ -24,6 +24,14 @@ def contours_of(mask: Mask, offset: tuple[int, int] = (0, 0)) -> list[Contour]:
     return list(found)  # type: ignore[arg-type]  # OpenCV's stubs don't say int32
 
 
+def outer_contours_of(mask: Mask, offset: tuple[int, int] = (0, 0)) -> tuple[list[Contour], bool]:
+    """`contours_of`, and whether there are holes in the mask."""
+    found, nested = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=offset)
+    if len(found) and nested[0, :, 3].max() >= 0:
+        return contours_of(mask, offset), True
+    return list(found), False  # type: ignore[arg-type]  # OpenCV's stubs don't say int32
+
+
 def shrink(mask: Mask, radius_px: int) -> Mask:
     """Erode by an octagon, which is nearly a disc and much faster; the mask's edge is none."""
     square = round(radius_px * _OCTAGON)

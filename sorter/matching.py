@@ -35,27 +35,34 @@ class Seen:
 
 def costs(expected: Expected, seen: Seen, *, lateral_gate_um: float) -> Array:
     """(tracks, detections) squared distances in gates; infinite outside the gate."""
-    off_um = seen.x_um[None, :] - expected.x_um[:, None]
-    # A body cut off by the right edge shows its centroid too far upstream, by up to a radius.
-    wide_um = (expected.gate_um + expected.diameter_um / 2)[:, None]
-    along = off_um / np.where(seen.leaves[None, :], wide_um, expected.gate_um[:, None])
-    across = (seen.y_um[None, :] - expected.y_um[:, None]) / lateral_gate_um
-    size, known = np.log(seen.diameter_um), np.log(expected.diameter_um)
-    growth = (size[None, :] - known[:, None]) / math.log(GROWTH)
-    growth[:, seen.leaves] = 0.0
-    cost = along**2 + across**2 + 0.25 * growth**2
-    outside = (np.abs(along) > 1) | (np.abs(across) > 1) | (np.abs(growth) > 1)
-    return np.where(outside, np.inf, cost)
+    along, across, growth = apart = np.empty((3, len(expected.x_um), len(seen.x_um)))
+    np.subtract.outer(expected.x_um, seen.x_um, out=along)
+    np.subtract.outer(expected.y_um, seen.y_um, out=across)
+    np.subtract.outer(np.log(expected.diameter_um), np.log(seen.diameter_um), out=growth)
+    gate_um = expected.gate_um[:, None]
+    if seen.leaves.any():
+        # A body cut off by the right edge shows its centroid too far upstream, by up to a radius.
+        wide_um = gate_um + expected.diameter_um[:, None] / 2
+        gate_um = np.where(seen.leaves, wide_um, gate_um)
+        growth[:, seen.leaves] = 0.0
+    along /= gate_um
+    across *= 1.0 / lateral_gate_um
+    growth *= 1.0 / math.log(GROWTH)
+    apart *= apart
+    cost: Array = along + across + 0.25 * growth
+    cost[apart.max(axis=0) > 1.0] = np.inf
+    return cost
 
 
 def cheapest(cost: Array, *, without: Collection[int]) -> dict[int, int]:
     """Detection to track, each once, cheapest first; detections in `without` get none."""
     pairs: dict[int, int] = {}
     taken: set[int] = set()
-    for flat in np.argsort(cost, axis=None, kind="stable"):
-        row, column = divmod(int(flat), cost.shape[1])
-        if not math.isfinite(cost[row, column]):
-            break
+    columns = cost.shape[1]
+    flat = cost.ravel()
+    near = np.flatnonzero(flat < np.inf)
+    for place in near[np.argsort(flat[near], kind="stable")].tolist():
+        row, column = divmod(place, columns)
         if row not in taken and column not in pairs and column not in without:
             pairs[column] = row
             taken.add(row)

@@ -6,7 +6,7 @@ A contour is a closed chain of pixel centres, every one a neighbour of the one b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,8 +20,7 @@ Contour = NDArray[np.int32]
 _STRAIGHTENED = 0.948
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
+class Outline(NamedTuple):
     """A contour and what was measured on it; all lengths in pixels.
 
     Attributes:
@@ -59,38 +58,57 @@ def pixel_area(contour: Contour) -> float:
     return cv2.contourArea(contour) + len(contour) / 2.0 + 1.0
 
 
-def measure(contour: Contour) -> Outline:
+class Moments(NamedTuple):
+    """Area through the pixel centres, centroid and long / short axis of a contour, in pixels."""
+
+    inner: float
+    x: float
+    y: float
+    elongation: float
+
+
+def moments_of(contour: Contour) -> Moments:
+    """What the moments say; of a contour without an inside, what its box says."""
+    m = cv2.moments(contour)
+    inner = m["m00"]
+    if inner <= 0:
+        x, y, width, height = cv2.boundingRect(contour)
+        longer, shorter = max(width, height), min(width, height)
+        return Moments(0.0, x + (width - 1) / 2.0, y + (height - 1) / 2.0, longer / shorter)
+    middle = (m["mu20"] + m["mu02"]) / 2.0
+    half = math.hypot((m["mu20"] - m["mu02"]) / 2.0, m["mu11"])
+    elongation = math.sqrt((middle + half) / max(middle - half, 1e-9))
+    return Moments(inner, m["m10"] / inner, m["m01"] / inner, elongation)
+
+
+def measure(
+    contour: Contour, moments: Moments | None = None, hull: NDArray[np.int32] | None = None
+) -> Outline:
     """Measure a contour.
 
     A chain of horizontal, vertical and diagonal steps is longer than the line that it stands
     for, by 5 % averaged over all directions; the factor is Kulpa's (Computer Graphics and Image
     Processing 6, 1977). The chain runs through pixel centres; half a pixel outwards adds π to the
     perimeter of any closed outline.
+
+    Args:
+        contour: what to measure.
+        moments: of the contour, where they are known.
+        hull: (m,) indices of its convex hull, where they are known.
     """
-    box = cv2.boundingRect(contour)
-    inner = cv2.contourArea(contour)
-    hull = cv2.contourArea(cv2.convexHull(contour))
-    x, y = box[0] + (box[2] - 1) / 2.0, box[1] + (box[3] - 1) / 2.0
-    elongation = float(max(box[2:]) / min(box[2:]))
-    if inner > 0:
-        moments = cv2.moments(contour)
-        x, y = moments["m10"] / inner, moments["m01"] / inner
-        elongation = _elongation(moments["mu20"], moments["mu02"], moments["mu11"])
+    inner, x, y, elongation = moments or moments_of(contour)
+    left, top, width, height = cv2.boundingRect(contour)
+    hull_area = cv2.contourArea(cv2.convexHull(contour) if hull is None else contour[hull])
     return Outline(
-        contour=contour,
-        area=inner + len(contour) / 2.0 + 1.0,
-        perimeter=_STRAIGHTENED * cv2.arcLength(contour, True) + math.pi,
-        solidity=min(1.0, inner / hull) if hull > 0 else 1.0,
-        elongation=elongation,
-        x=x,
-        y=y,
-        box=(box[0], box[1], box[2], box[3]),
+        contour,
+        inner + len(contour) / 2.0 + 1.0,
+        _STRAIGHTENED * cv2.arcLength(contour, True) + math.pi,
+        min(1.0, inner / hull_area) if hull_area > 0 else 1.0,
+        elongation,
+        x,
+        y,
+        (left, top, width, height),
     )
-
-
-def _elongation(mu20: float, mu02: float, mu11: float) -> float:
-    middle, half = (mu20 + mu02) / 2.0, math.hypot((mu20 - mu02) / 2.0, mu11)
-    return math.sqrt((middle + half) / max(middle - half, 1e-9))
 
 
 def describe(
@@ -112,18 +130,19 @@ def describe(
         split: whether it was cut from a body that touched another.
         double: whether it holds two or more bodies.
     """
-    area_um2 = outline.area * pitch_um * pitch_um
+    contour, area, perimeter, solidity, _, x, y, box = outline
+    area_um2 = area * pitch_um * pitch_um
     return Detection(
-        x_px=outline.x,
-        y_px=outline.y,
+        x_px=x,
+        y_px=y,
         area_um2=area_um2,
         diameter_um=math.sqrt(4.0 * area_um2 / math.pi),
-        circularity=min(1.0, 4.0 * math.pi * outline.area / outline.perimeter**2),
-        solidity=outline.solidity,
+        circularity=min(1.0, 4.0 * math.pi * area / (perimeter * perimeter)),
+        solidity=solidity,
         grey_ratio=grey_ratio,
-        bbox=outline.box,
+        bbox=box,
         touches_border=outline.at_border(shape),
         split=split,
         double=double,
-        contour=outline.contour[:, 0, :],
+        contour=contour[:, 0, :],
     )

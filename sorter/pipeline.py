@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from drivers.ports import Frame
 from models.infer import Classifier
-from sorter.crop import CropSettings, crop
+from sorter.crop import Cropper, CropSettings
 from sorter.decide import Decider, Decision, Views
 from sorter.detection import Detection
 from sorter.segment import Segmenter
@@ -66,7 +66,7 @@ class PixelVision:
         self._weigh_below_um = weigh_below_um
         self._segmenter = segmenter
         self._classifier = classifier
-        self._crop_settings = crop_settings
+        self._cropper = Cropper(segmenter.background, crop_settings, pitch_um=pitch_um)
         self._pitch_um = pitch_um
 
     def detect(self, frame: Frame) -> Sequence[Detection]:
@@ -77,6 +77,7 @@ class PixelVision:
     def settle(self) -> None:
         """Let the background learn from the last frame."""
         self._segmenter.settle()
+        self._cropper.prepare(self._segmenter.shape)
 
     def _weigh(self, frame: Frame, detection: Detection) -> Detection:
         deficit = deficit_um2(frame.pixels, detection, pitch_um=self._pitch_um)
@@ -86,17 +87,7 @@ class PixelVision:
         self, frame: Frame, detections: Sequence[Detection]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Crops at the model's µm/px, and what the network says of them."""
-        size = self._crop_settings.size_px
-        crops = np.empty((len(detections), size, size), np.uint8)
-        for out, detection in zip(crops, detections, strict=True):
-            crop(
-                frame.pixels,
-                self._segmenter.background,
-                detection,
-                pitch_um=self._pitch_um,
-                settings=self._crop_settings,
-                out=out,
-            )
+        crops = self._cropper.cut(self._segmenter.pyramid.of(frame.pixels), detections)
         return self._classifier.predict(crops).probabilities, crops
 
 
@@ -188,6 +179,9 @@ class Pipeline:
         self._decider = decider
         self._junction_um = junction_um
         self._min_sightings = min_sightings
+        # Far outside the size window nothing needs to be judged.
+        self._least_um = 0.7 * decider.settings.min_diameter_um
+        self._most_um = 1.3 * decider.settings.max_diameter_um
         self._views: dict[int, TrackViews] = {}
 
     def process(self, frame: Frame, liquid_ns: float, *, crowded: bool = False) -> PipelineResult:
@@ -233,7 +227,9 @@ class Pipeline:
         """Count the views, and ask the network about those that it can judge."""
         judged: list[tuple[TrackViews, Detection]] = []
         for track, detection in seen:
-            views = self._views.setdefault(track.id, TrackViews())
+            views = self._views.get(track.id)
+            if views is None:
+                views = self._views[track.id] = TrackViews()
             views.see(detection)
             views.judged = self._can_judge(detection) and not (crowded and views.judged)
             if views.judged:
@@ -248,12 +244,10 @@ class Pipeline:
 
     def _can_judge(self, detection: Detection) -> bool:
         """Whole, single, and not far outside the size window: the rest is decided without."""
-        settings = self._decider.settings
         return (
             not detection.touches_border
             and not detection.double
-            and 0.7 * settings.min_diameter_um <= detection.diameter_um
-            and detection.diameter_um <= 1.3 * settings.max_diameter_um
+            and self._least_um <= detection.diameter_um <= self._most_um
         )
 
     def _decide(self, ended: Sequence[Track]) -> list[DecidedObject]:

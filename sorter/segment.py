@@ -12,7 +12,8 @@ from drivers.ports import Pixels
 from sorter.background import Background, BackgroundSettings
 from sorter.detection import Detection
 from sorter.errors import InputError
-from sorter.find import Finder, FindSettings, Grid, View
+from sorter.find import Finder, FindSettings, View
+from sorter.grid import Grid, Pyramid
 from sorter.still_background import estimate_background
 
 
@@ -52,6 +53,8 @@ class Segmenter:
         self.dtype = np.dtype(np.uint8 if bit_depth == 8 else np.uint16)
         self._grid = Grid.fit(shape, pitch_um, settings.find.coarsest_um)
         self._finder = Finder(settings.find, pitch_um=pitch_um, grid=self._grid)
+        self.pyramid = Pyramid(self._grid, self.dtype)
+        """The last frame at full, half, a quarter of the resolution …"""
         self._grey = np.empty(self._grid.cells, np.uint8)
         self._unlearnt: NDArray[Any] | None = None
         self.background = Background(self._grid.cells, settings.background)
@@ -71,7 +74,7 @@ class Segmenter:
                 do="Set the camera's region and bit depth as in the rig file.",
             )
         self.settle()
-        reduced = self._grid.reduce(pixels)
+        reduced = self.pyramid.build(pixels)[-1]
         background = self.background
         if not background.ready:
             background.start(estimate_background(reduced, self.pitch_um * self._grid.reduction))

@@ -15,7 +15,8 @@ from drivers.ports import Pixels
 from sorter.background import BACKGROUND_LEVEL
 from sorter.detection import Detection
 from sorter.errors import InputError
-from sorter.find import Finder, FindSettings, Grid, View
+from sorter.find import Finder, FindSettings, View
+from sorter.grid import Grid
 from sorter.still_background import StillBackgroundSettings, estimate_background
 
 

@@ -9,14 +9,15 @@ not plainly round.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from sorter.masks import contours_of, grow, shrink
-from sorter.outline import Contour, Outline, measure, pixel_area
+from sorter.masks import Mask, contours_of, filled, grow, shrink
+from sorter.outline import Contour, Outline, measure, moments_of
 
 _BULK_PX = 40.0
 _FEWEST_POINTS = 8
@@ -49,6 +50,28 @@ class TouchingSettings(BaseModel):
     most_parts: int = Field(6, description="parts that one outline is cut into at most")
 
 
+class Part(NamedTuple):
+    """What may be one body of several that touch.
+
+    Attributes:
+        outline: in frame pixels.
+        double: whether it looks like more than one body all the same.
+        mask: (h, w) uint8, 255 inside the outline's box where it is filled; where that is known.
+    """
+
+    outline: Outline
+    double: bool
+    mask: Mask | None = None
+
+
+class _Body(NamedTuple):
+    """An outline, the (m,) indices of its hull in falling order, and its mask if that is known."""
+
+    outline: Outline
+    hull: NDArray[np.int32]
+    mask: Mask | None = None
+
+
 def is_round(outline: Outline, settings: TouchingSettings) -> bool:
     """Whether an outline is convex and round enough to be one body."""
     return (
@@ -57,45 +80,73 @@ def is_round(outline: Outline, settings: TouchingSettings) -> bool:
     )
 
 
+def round_outline(contour: Contour, settings: TouchingSettings) -> Outline | None:
+    """The outline of a contour that `is_round`; the others are found out with little work."""
+    moments = moments_of(contour)
+    if moments.elongation >= settings.round_elongation:
+        return None
+    outline = measure(contour, moments)
+    return outline if is_round(outline, settings) else None
+
+
 def separate(
-    outline: Outline, pitch_um: float, frame: tuple[int, int], settings: TouchingSettings
-) -> list[tuple[Outline, bool]]:
+    contour: Contour, pitch_um: float, frame: tuple[int, int], settings: TouchingSettings
+) -> list[Part]:
     """Cut an outline into the bodies that it holds.
 
     Args:
-        outline: in frame pixels.
+        contour: in frame pixels.
         pitch_um: µm per pixel.
         frame: (height, width) of the frame; two bodies that its border cuts may leave a notch on
             one side only.
         settings: when to cut.
 
     Returns:
-        The parts (the outline itself where there is no neck), each with whether it looks like
-        more than one body all the same.
+        The parts; the outline itself where there is no neck.
     """
-    if len(outline.contour) < _FEWEST_POINTS or is_round(outline, settings):
-        return [(outline, False)]
-    waiting, parts = [outline], list[Outline]()
+    if len(contour) < _FEWEST_POINTS:
+        return [Part(measure(contour), False)]
+    whole = _body(contour)
+    if is_round(whole.outline, settings):
+        return [Part(whole.outline, False)]
+    waiting, parts = [whole], list[_Body]()
+    smallest_px = settings.smallest_part_um / pitch_um
     while waiting:
         body = waiting.pop()
         cut = None
         if len(waiting) + len(parts) + 1 < settings.most_parts:
-            cut = _cut(body, settings.smallest_part_um / pitch_um, frame, settings)
+            cut = _cut(body, smallest_px, frame, settings)
         if cut is None:
             parts.append(body)
         else:
-            waiting.extend(measure(_closed(part)) for part in cut)
-    return [(part, _looks_double(part, frame, settings)) for part in parts]
+            waiting.extend(_closed(part) for part in cut)
+    return [
+        Part(part.outline, _looks_double(part.outline, frame, settings), part.mask)
+        for part in parts
+    ]
 
 
-def _notches(body: Contour) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _body(contour: Contour, mask: Mask | None = None) -> _Body:
+    """Its hull serves both the measures and the notches: it is what takes most of the time."""
+    hull = _hull(contour)
+    return _Body(measure(contour, hull=hull), hull, mask)
+
+
+def _hull(contour: Contour) -> NDArray[np.int32]:
+    """Indices of the convex hull, in falling order, as convexity defects want them."""
+    hull = np.sort(cv2.convexHull(contour, returnPoints=False).ravel())
+    return np.asarray(hull[::-1], np.int32)
+
+
+def _notches(
+    contour: Contour, hull: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Indices of the deepest point of each notch, and its depth in pixels."""
     none = np.empty(0, np.int64), np.empty(0, np.float64)
-    hull = np.sort(cv2.convexHull(body, returnPoints=False), axis=0)[::-1]
     if len(hull) < 4:
         return none
     try:
-        defects = cv2.convexityDefects(body, hull)
+        defects = cv2.convexityDefects(contour, hull)
     except cv2.error:  # a chain that touches itself has no ordered hull
         return none
     if defects is None:
@@ -105,31 +156,54 @@ def _notches(body: Contour) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def _cut(
-    body: Outline, smallest_px: float, frame: tuple[int, int], settings: TouchingSettings
+    body: _Body, smallest_px: float, frame: tuple[int, int], settings: TouchingSettings
 ) -> tuple[Contour, Contour] | None:
     """The two parts on either side of the relatively narrowest neck, or None."""
-    contour = body.contour
-    index, depth = _notches(contour)
-    deep = depth >= settings.notch_depth * body.diameter
-    index, depth = index[deep], depth[deep]
-    ends = [(int(i), int(j)) for n, i in enumerate(index) for j in index[n + 1 :]]
-    if body.at_border(frame):
-        very = index[depth >= 2.0 * settings.notch_depth * body.diameter]
-        ends += [(int(i), j) for i in very for j in _feet(contour, int(i), frame)]
-    best: tuple[float, Contour, Contour] | None = None
+    contour, diameter = body.outline.contour, body.outline.diameter
+    index, depth = _notches(contour, body.hull)
+    least_px = settings.notch_depth * diameter
+    deep: list[int] = index[depth >= least_px].tolist()
+    ends = [(i, j) for n, i in enumerate(deep) for j in deep[n + 1 :]]
+    if body.outline.at_border(frame):
+        very: list[int] = index[depth >= 2.0 * least_px].tolist()
+        ends += [(i, j) for i in very for j in _feet(contour, i, frame)]
+    if not ends:
+        return None
+    best = _narrowest(contour, ends, smallest_px, settings)
+    if best is None:
+        return None
+    a, b = best
+    return contour[a : b + 1], np.concatenate((contour[b:], contour[: a + 1]))
+
+
+def _narrowest(
+    contour: Contour, ends: list[tuple[int, int]], smallest_px: float, settings: TouchingSettings
+) -> tuple[int, int] | None:
+    """The ends, lower index first, of the neck that is narrowest for the part that it cuts off."""
+    points, n = contour[:, 0, :].astype(np.int64), len(contour)
+    x, y = points[:, 0], points[:, 1]
+    # Twice the area swept from the first point to each; differences give parts without a loop.
+    swept = np.zeros(n, np.int64)
+    np.cumsum(x[:-1] * y[1:] - x[1:] * y[:-1], out=swept[1:])
+    whole = int(swept[-1]) + int(x[-1] * y[0] - x[0] * y[-1])
+    at = {i: (*points[i].tolist(), swept.item(i)) for pair in ends for i in pair}
+    best: tuple[int, int] | None = None
+    narrowest, smallest_part = settings.neck_width, settings.smallest_part
     for i, j in ends:
-        a, b = min(i, j), max(i, j)
-        one, other = contour[a : b + 1], np.concatenate((contour[b:], contour[: a + 1]))
-        if min(len(one), len(other)) < _FEWEST_POINTS:
+        a, b = (i, j) if i < j else (j, i)
+        one, other = b - a + 1, n - b + a + 1
+        if min(one, other) < _FEWEST_POINTS:
             continue
-        areas = sorted((pixel_area(one), pixel_area(other)))
-        small, large = (math.sqrt(4.0 * area / math.pi) for area in areas)
-        if small < max(smallest_px, settings.smallest_part * large):
+        (xa, ya, swept_a), (xb, yb, swept_b) = at[a], at[b]
+        between = swept_b - swept_a + xb * ya - xa * yb
+        areas = abs(between) / 2.0 + one / 2.0 + 1.0, abs(whole - between) / 2.0 + other / 2.0 + 1.0
+        small, large = math.sqrt(4.0 * min(areas) / math.pi), math.sqrt(4.0 * max(areas) / math.pi)
+        if small < smallest_px or small < smallest_part * large:
             continue
-        share = (math.dist(contour[a, 0], contour[b, 0]) + 1.0) / small
-        if share <= settings.neck_width and (best is None or share < best[0]):
-            best = (share, one, other)
-    return None if best is None else (best[1], best[2])
+        share = (math.hypot(xa - xb, ya - yb) + 1.0) / small
+        if share < narrowest or (best is None and share == narrowest):
+            best, narrowest = (a, b), share
+    return best
 
 
 def _feet(contour: Contour, index: int, frame: tuple[int, int]) -> list[int]:
@@ -144,12 +218,15 @@ def _feet(contour: Contour, index: int, frame: tuple[int, int]) -> list[int]:
     return feet
 
 
-def _closed(part: Contour) -> Contour:
+def _closed(part: Contour) -> _Body:
     """The part as a full chain: the cut is made of pixels too."""
     x, y, width, height = cv2.boundingRect(part)
-    mask = np.zeros((height, width), np.uint8)
-    cv2.drawContours(mask, [part], -1, 255, -1, offset=(-x, -y))
-    return max(contours_of(mask, (x, y)), key=cv2.contourArea)
+    mask = filled(part, (x, y), (height, width))
+    chains = contours_of(mask, (x, y))
+    chain = chains[0] if len(chains) == 1 else max(chains, key=cv2.contourArea)
+    body = _body(chain, mask)
+    is_whole = len(chains) == 1 and cv2.countNonZero(mask) == body.outline.area
+    return body if is_whole else body._replace(mask=None)
 
 
 def _looks_double(body: Outline, frame: tuple[int, int], settings: TouchingSettings) -> bool:
@@ -161,9 +238,9 @@ def _looks_double(body: Outline, frame: tuple[int, int], settings: TouchingSetti
     if len(body.contour) < _FEWEST_POINTS or is_round(body, settings):
         return False
     bulk = _bulk(body, settings)
-    if measure(bulk).elongation >= settings.double_elongation:
+    if moments_of(bulk).elongation >= settings.double_elongation:
         return not body.at_border(frame)
-    _, depth = _notches(bulk)
+    _, depth = _notches(bulk, _hull(bulk))
     return bool(len(depth)) and float(depth.max()) >= settings.double_notch * _BULK_PX
 
 

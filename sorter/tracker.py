@@ -46,7 +46,7 @@ class Tracker:
         Returns:
             the whole views of this frame, each with its track, and the tracks that ended.
         """
-        seen = [d for d in detections if not self._enters(d)]
+        seen = [d for d in detections if not (d.touches_border and self._enters(d))]
         pairs, merged = self._assign(seen, liquid_ns)
         views: list[tuple[Track, Detection]] = []
         matched: set[int] = set()
@@ -153,7 +153,7 @@ class Tracker:
     ) -> None:
         track.sightings.append(Sighting(frame, detection.x_px, detection.y_px))
         track.missed = 0
-        if self._leaves(detection):
+        if detection.touches_border and self._leaves(detection):
             track.leaving = True
         if track.leaving:
             return
@@ -168,19 +168,16 @@ class Tracker:
         """Detections to tracks, cheapest first; and which detections hide several tracks."""
         if not detections or not self.tracks:
             return {}, {}
-        ahead = np.array([t.expected_um(liquid_ns) for t in self.tracks])
-        expected = Expected(
-            x_um=ahead[:, 0],
-            gate_um=ahead[:, 1],
-            y_um=np.array([t.last_y_um for t in self.tracks]),
-            diameter_um=np.array([t.last.diameter_um for t in self.tracks]),
-        )
-        seen = Seen(
-            x_um=np.array([d.x_px for d in detections]) * self.pitch_um,
-            y_um=np.array([d.y_px for d in detections]) * self.pitch_um,
-            diameter_um=np.array([d.diameter_um for d in detections]),
-            leaves=np.array([self._leaves(d) for d in detections]),
-        )
+        pitch_um = self.pitch_um
+        x_um, gate_um, y_um, known_um = np.array(
+            [(*t.expected_um(liquid_ns), t.last_y_um, t.last.diameter_um) for t in self.tracks]
+        ).T
+        expected = Expected(x_um, gate_um, y_um, known_um)
+        seen_x_um, seen_y_um, seen_um = np.array(
+            [(d.x_px * pitch_um, d.y_px * pitch_um, d.diameter_um) for d in detections]
+        ).T
+        leaves = np.array([d.touches_border and self._leaves(d) for d in detections])
+        seen = Seen(seen_x_um, seen_y_um, seen_um, leaves)
         merged = self._merged(detections, expected)
         cost = costs(expected, seen, lateral_gate_um=self.settings.lateral_gate_um)
         pairs = cheapest(cost, without=merged)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from drivers.ports import Pixels
 from sorter.background import Background
-from sorter.crop import CropSettings, crop
+from sorter.crop import Cropper, CropSettings, crop
 from sorter.detection import Detection
+from sorter.grid import Grid, Pyramid
 from sorter.segment import Segmenter, SegmentSettings
 from tests.sorter.drawn import Ellipse, disc, frame, vignetted
 
@@ -114,6 +115,33 @@ def test_it_writes_to_the_array_that_it_is_given() -> None:
     assert (batch[1] == alone).all()
     assert not batch[0].any()
     assert not batch[2].any()
+
+
+def test_many_at_once_from_halvings_that_are_there() -> None:
+    bodies = [disc(60, 60, 30), disc(280, 200, 50), disc(540, 390, 40)]
+    pixels, background, found = segment(*bodies)
+    levels = Pyramid(Grid(SHAPE, 4), pixels.dtype).build(pixels)
+    crops = Cropper(background, SETTINGS, pitch_um=PITCH_UM).cut(levels, found)
+    assert crops.shape == (3, 64, 64)
+    for made, detection in zip(crops, found, strict=True):
+        alone = crop(pixels, background, detection, pitch_um=PITCH_UM, settings=SETTINGS)
+        assert np.array_equal(made, alone)
+
+
+def test_a_cropper_follows_the_background_as_it_learns() -> None:
+    light = vignetted(SHAPE)
+    made = Segmenter(SegmentSettings(), pitch_um=PITCH_UM, shape=SHAPE, bit_depth=8)
+    cropper = Cropper(made.background, SETTINGS, pitch_um=PITCH_UM)
+    body = disc(150, 120, 40, light=0.5)
+    tilted = light * np.linspace(0.9, 1.0, SHAPE[1], dtype=np.float32)
+    for now in (light, tilted):
+        empty = frame(SHAPE, light=now)
+        for _ in range(400):
+            made.detect(empty)
+        pixels = frame(SHAPE, [body], light=now)
+        (detection,) = made.detect(pixels)
+        (image,) = cropper.cut(made.pyramid.of(pixels), [detection])
+        assert np.abs(image[:12].astype(int) - 160).max() <= 3
 
 
 def test_a_neighbour_that_touches_is_painted_over() -> None:
