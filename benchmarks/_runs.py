@@ -23,7 +23,7 @@ from sorter.record_reader import open_record
 
 # The installed command of this very environment.
 COMMAND = str(Path(sys.executable).with_name("sorter"))
-MISJUDGED = frozenset({"unhealthy", "unsure", "not_a_spheroid"})
+MISJUDGED = frozenset({"unhealthy", "unsure", "not_a_spheroid", "hidden"})
 P99_MS, P999_MS, FRAMES = 3.0, 8.0, 20_000
 _RESULT = "result.json"
 

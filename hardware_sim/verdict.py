@@ -21,7 +21,7 @@ COLLECT = "collect"
 # Words of sorter.decide that don't count an object as a spheroid.
 _FRAGMENTS = frozenset({"speck", "too_small", "unseen"})
 # Those that a healthy spheroid gets only when it was judged wrongly.
-_MISJUDGED = frozenset({"unhealthy", "unsure", "not_a_spheroid"})
+_MISJUDGED = frozenset({"unhealthy", "unsure", "not_a_spheroid", "hidden"})
 # A centroid may lie so far off the true centre: outline, defocus, satellites.
 _REACH_PX = 6.0
 _REACH_SHARE = 1.1

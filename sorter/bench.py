@@ -68,7 +68,7 @@ def bench_pipeline(bundle: Bundle, classifier: Classifier, frames: BenchFrames) 
         classifier,
         crops,
         pitch_um=pitch_um,
-        weigh_below_um=decider.settings.weigh_below_um,
+        settings=decider.settings,
     )
     tracker = Tracker(TrackSettings(), pitch_um=pitch_um, width_px=width)
     return Pipeline(vision, tracker, decider, junction_um=width * pitch_um + 10_000)

@@ -55,7 +55,7 @@ def build_vision(rig: RigSettings, bundle: Bundle, classifier: Classifier) -> Pi
         classifier,
         crops,
         pitch_um=camera.pitch_um,
-        weigh_below_um=rig.decide.weigh_below_um,
+        settings=rig.decide,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import median
 from typing import Literal
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sorter.hidden import HiddenSettings
 from sorter.speck import SpeckSettings, is_speck
 from sorter.votes import VoteSettings, aggregate_views, not_healthy
 
@@ -37,6 +38,7 @@ class Reason(StrEnum):
     DOUBLE = "double"
     CUT_OFF = "cut_off"
     UNSEEN = "unseen"
+    HIDDEN = "hidden"
     SHADOW = "shadow"
     STOPPING = "stopping"
     FAULT = "fault"
@@ -72,6 +74,7 @@ class DecideSettings(BaseModel):
     )
     min_diameter_um: float = Field(100.0, gt=0, description="smallest spheroid collected, µm")
     speck: SpeckSettings = Field(default_factory=SpeckSettings)
+    hidden: HiddenSettings = Field(default_factory=HiddenSettings)
     weigh_below_um: float = Field(
         70.0, ge=0, description="the light deficit of objects smaller than this is measured, µm"
     )
@@ -179,6 +182,10 @@ class Decider:
         p_other = self._mean_other(views.probabilities)
         reason = self._window(views) or self._health(vote, p_other, count)
         return Decision(self._outlet(reason), reason, vote, p_other)
+
+    def to_rest(self, decision: Decision, reason: Reason) -> Decision:
+        """The same, bound for rest for another reason."""
+        return replace(decision, outlet=self.outlets.rest, reason=reason)
 
     def _mean_other(self, probabilities: NDArray[np.float32]) -> float:
         if "other" not in self._labels:

@@ -55,6 +55,7 @@ class Step(msgspec.Struct, array_like=True):
         calls: (method, arguments, answer) of the dispenser's driver, in order.
         drain: the run was asked to drain just before this step.
         crowded: more frames waited when the frame was taken.
+        hides: for each object that would be collected, whether another body hides in it.
         learnt: the step had no frame, and used the moment to learn from a track.
     """
 
@@ -67,6 +68,7 @@ class Step(msgspec.Struct, array_like=True):
     drain: bool = False
     learnt: bool = False
     crowded: bool = False
+    hides: list[bool] = msgspec.field(default_factory=list)
 
     def is_idle(self) -> bool:
         """Nothing came from outside and nothing was asked: a replay can leave the step out."""
@@ -118,6 +120,12 @@ class JournalledVision:
         detections = self._inner.detect(frame)
         self._journal.step.detections = [pack_detection(d) for d in detections]
         return detections
+
+    def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
+        """See `Vision.hides_body`."""
+        hides = self._inner.hides_body(crops, diameter_um)
+        self._journal.step.hides.append(hides)
+        return hides
 
     def settle(self) -> None:
         """See `Vision.settle`."""

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 
-
 @dataclass(slots=True)
 class Line:
     """Sums over points (t in s, x in µm): a point more costs the same however many came before."""

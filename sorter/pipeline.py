@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Protocol
 
 import numpy as np
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from drivers.ports import Frame
 from models.infer import Classifier
 from sorter.crop import Cropper, CropSettings
-from sorter.decide import Decider, Decision, Views
+from sorter.decide import Decider, DecideSettings, Decision, Reason, Views
 from sorter.detection import Detection
+from sorter.hidden import hides_body
 from sorter.segment import Segmenter
 from sorter.speck import deficit_um2
 from sorter.track import Arrival, Track
@@ -38,6 +40,10 @@ class Vision(Protocol):
         """(n, classes) probabilities and (n, size, size) crops of detections in that frame."""
         ...
 
+    def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
+        """Whether the crops of one spheroid show another body that travels with it."""
+        ...
+
     def settle(self) -> None:
         """Work on the last frame that could wait until its objects were dealt with."""
         ...
@@ -51,7 +57,7 @@ class PixelVision:
         classifier: judges crops.
         crop_settings: size and pitch of the crops that the classifier takes.
         pitch_um: µm per pixel of the frames.
-        weigh_below_um: the light deficit of objects smaller than this is measured, µm.
+        settings: which objects have their light deficit measured, and what a hidden body is.
     """
 
     def __init__(
@@ -61,9 +67,11 @@ class PixelVision:
         crop_settings: CropSettings,
         *,
         pitch_um: float,
-        weigh_below_um: float,
+        settings: DecideSettings,
     ) -> None:
-        self._weigh_below_um = weigh_below_um
+        self._settings = settings
+        self._weigh_below_um = settings.weigh_below_um
+        self._crop_pitch_um = crop_settings.pitch_um
         self._segmenter = segmenter
         self._classifier = classifier
         self._cropper = Cropper(segmenter.background, crop_settings, pitch_um=pitch_um)
@@ -73,6 +81,11 @@ class PixelVision:
         """All objects in a frame; the background learns from it."""
         found = self._segmenter.detect(frame.pixels)
         return [self._weigh(frame, d) if d.diameter_um < self._weigh_below_um else d for d in found]
+
+    def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
+        """See `sorter.hidden`."""
+        settings = self._settings.hidden
+        return hides_body(np.stack(crops), diameter_um, self._crop_pitch_um, settings)
 
     def settle(self) -> None:
         """Let the background learn from the last frame."""
@@ -205,8 +218,7 @@ class Pipeline:
         in_view = [
             track
             for track in self._tracker.tracks
-            if not track.ended
-            and len(track.sightings) >= self._min_sightings
+            if not track.ended and len(track.sightings) >= self._min_sightings
         ]
         return PipelineResult(len(detections), n_judged, in_view, self._decide(ended))
 
@@ -221,7 +233,7 @@ class Pipeline:
 
     def drain(self) -> list[DecidedObject]:
         """Decide what is still in view, for the end of a run."""
-        return self._decide(self._tracker.drain())
+        return self._decide(self._tracker.drain(), look=False)
 
     def _look(self, frame: Frame, seen: Sequence[tuple[Track, Detection]], *, crowded: bool) -> int:
         """Count the views, and ask the network about those that it can judge."""
@@ -250,7 +262,11 @@ class Pipeline:
             and self._least_um <= detection.diameter_um <= self._most_um
         )
 
-    def _decide(self, ended: Sequence[Track]) -> list[DecidedObject]:
+    def _decide(self, ended: Sequence[Track], *, look: bool = True) -> list[DecidedObject]:
+        """Decisions on tracks; `look`: whether another body hides in one that would be collected.
+
+        What a run's end cuts short goes to rest in any case.
+        """
         decided: list[DecidedObject] = []
         for track in ended:
             views = self._views.pop(track.id, None) or TrackViews()
@@ -268,7 +284,15 @@ class Pipeline:
                     views.stacked(),
                 )
             )
+            if look and self._hides_body(decision, views):
+                decision = self._decider.to_rest(decision, Reason.HIDDEN)
             arrival = self.arrival(track)
             column = self._decider.healthy_column
             decided.append(DecidedObject(track, views, arrival, decision, column))
         return decided
+
+    def _hides_body(self, decision: Decision, views: TrackViews) -> bool:
+        """Whether an object that would be collected has another body with it."""
+        if decision.outlet != self._decider.outlets.collect:
+            return False
+        return self._vision.hides_body(views.crops, median(views.diameters_um))

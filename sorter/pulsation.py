@@ -57,7 +57,7 @@ class PulsationSettings(BaseModel):
     )
     min_views: int = Field(8, ge=5, description="tracks with fewer whole views are not used")
     min_tracks: int = Field(
-        15, ge=8, description="tracks, forgetting counted, before the beat is believed"
+        10, ge=8, description="tracks, forgetting counted, before the beat is believed"
     )
     noise_um: float = Field(
         1.2, gt=0, description="how far rolling and noise move a centroid (standard deviation), µm"

@@ -139,6 +139,11 @@ class _TapeVision:
     def settle(self) -> None:
         """Nothing to learn."""
 
+    def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
+        if not self._tape.step.hides:
+            raise CheckFailed("the replay would collect an object that the run did not")
+        return self._tape.step.hides.pop(0)
+
     def detect(self, frame: Frame) -> Sequence[Detection]:
         return [unpack_detection(fields) for fields in self._tape.step.detections]
 

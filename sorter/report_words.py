@@ -15,6 +15,7 @@ REASON_WORDS = {
     "double": "two or more touching bodies",
     "cut_off": "cut off by the edge of the view",
     "unseen": "too few whole views",
+    "hidden": "another body travels with it, within its outline",
     "shadow": "shadow run: decided, not commanded",
     "stopping": "came while the run was being ended",
     "fault": "a fault during the run",

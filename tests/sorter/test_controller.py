@@ -75,6 +75,9 @@ class Bodies:
     def settle(self) -> None:
         """Nothing to learn."""
 
+    def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
+        return False
+
     def detect(self, frame: Frame) -> list[Detection]:
         return [one for _, one in self._seen(frame)]
 

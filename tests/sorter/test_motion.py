@@ -25,7 +25,7 @@ def test_it_is_the_least_squares_parabola(
     t = np.sort(rng.uniform(0.0, 0.3, n)) + 0.005 * np.arange(n)
     x = 50.0 + speed * t + acceleration * t**2 / 2 + rng.normal(0, 2, n)
     motion = fit_motion(t, x, curved=True, noise_um=1.0, roll_s=0.1)
-    a, b, c = np.polyfit(t - motion.at_s, x, 2)
+    a, _, c = np.polyfit(t - motion.at_s, x, 2)
     assert motion.at_s == pytest.approx(t.mean())
     assert motion.acceleration_um_s2 == pytest.approx(2 * a, rel=1e-6, abs=1e-3)
     assert motion.x_um == pytest.approx(c, rel=1e-6, abs=0.1)
@@ -40,11 +40,11 @@ def test_it_is_the_least_squares_parabola(
 def test_errors_hold_for_noise_that_is_alike_over_a_roll(seed: int, n: int, roll: bool) -> None:
     """A body that rolls swings by some µm: hardly ever is a fit off by more than stated."""
     rng = np.random.default_rng(seed)
-    t = 0.005 * np.arange(n)
+    t = 0.005 * np.arange(n, dtype=np.float64)
     off = []
     for phase in rng.uniform(0, math.tau, 100):
         swing = 3.0 * np.sin(math.tau * t / 0.1 + phase) if roll else np.zeros(n)
-        x = 16_000 * t + swing + rng.normal(0, 1, n)
+        x = np.asarray(16_000 * t + swing + rng.normal(0, 1, n), np.float64)
         motion = fit_motion(t, x, curved=True, noise_um=1.0, roll_s=0.1)
         straight = fit_motion(t, x, curved=False, noise_um=1.0, roll_s=0.1)
         off.append(
@@ -57,7 +57,7 @@ def test_errors_hold_for_noise_that_is_alike_over_a_roll(seed: int, n: int, roll
 
 
 def test_a_perfect_line_is_no_surer_than_the_noise() -> None:
-    t = 0.005 * np.arange(20)
+    t = 0.005 * np.arange(20, dtype=np.float64)
     motion = fit_motion(t, 20_000 * t, curved=False, noise_um=2.0, roll_s=0.1)
     spread = float(((t - t.mean()) ** 2).sum())
     alike = 20 / (1 + t[-1] / 0.1)

@@ -1,0 +1,76 @@
+"""A second body in front of a spheroid, or behind it, through the whole view.
+
+In transmitted light a grain that travels with a spheroid, within its outline, is no detection of
+its own. It shows as a dark spot that stays where it is, or creeps, from view to view; what sticks
+to the spheroid or belongs to it rolls along with it, by 15 to 23 degrees a frame.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class HiddenSettings(BaseModel):
+    """When a dark spot is another body."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_views: int = Field(6, ge=3, description="with fewer views nothing is said")
+    interior: float = Field(
+        0.8, gt=0, le=1, description="share of the radius within which spots are looked for"
+    )
+    dark: float = Field(
+        0.5, gt=0, lt=1, description="grey of a spot over the interior's, below which it is dark"
+    )
+    dark_share: float = Field(0.8, gt=0, le=1, description="share of the views that show it dark")
+    step_um: float = Field(
+        15.0, gt=0, description="how far it may creep from one view to the next, µm"
+    )
+    step_share: float = Field(
+        0.85, gt=0, le=1, description="share of the steps that are no longer than that"
+    )
+
+
+def hides_body(
+    crops: NDArray[np.uint8], diameter_um: float, pitch_um: float, settings: HiddenSettings
+) -> bool:
+    """Whether the views of one spheroid show another body that travels with it.
+
+    Args:
+        crops: (views, size, size), centred, in order of time; background is bright.
+        diameter_um: of the spheroid.
+        pitch_um: of the crops, µm per pixel.
+        settings: the limits.
+    """
+    if len(crops) < settings.min_views:
+        return False
+    places, darkness = dark_spots(crops, settings.interior * diameter_um / 2 / pitch_um)
+    steps_um = np.hypot(*np.diff(places, axis=0).T) * pitch_um
+    return bool(
+        np.mean(darkness < settings.dark) >= settings.dark_share
+        and np.mean(steps_um <= settings.step_um) >= settings.step_share
+    )
+
+
+def dark_spots(
+    crops: NDArray[np.uint8], radius_px: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The darkest spot of three by three pixels within a circle around the centre of each crop.
+
+    Args:
+        crops: (n, size, size).
+        radius_px: of the circle.
+
+    Returns:
+        (n, 2) x and y in pixels, and (n,) grey of the spot over the mean grey of the circle.
+    """
+    n, size, _ = crops.shape
+    axis = np.arange(size) - (size - 1) / 2
+    inside = np.flatnonzero(np.hypot(axis[:, None], axis[None, :]).ravel() <= max(radius_px, 1.5))
+    smooth = cv2.blur(crops.reshape(n * size, size), (3, 3)).reshape(n, size * size)[:, inside]
+    darkest = smooth.argmin(axis=1)
+    places = np.stack((inside[darkest] % size, inside[darkest] // size), axis=1)
+    return places, smooth[np.arange(n), darkest] / np.maximum(smooth.mean(axis=1), 1.0)
