@@ -23,7 +23,7 @@ from sorter.masks import (
     shrink,
     without_threads,
 )
-from sorter.outline import Contour, describe, pixel_area
+from sorter.outline import Contour, Outline, describe, measure, pixel_area
 from sorter.touching import Part, TouchingSettings, round_outline, separate
 
 _SQUARE = np.ones((3, 3), np.uint8)
@@ -125,12 +125,10 @@ class Finder:
         boxes = self._coarse(view.grey)
         if not boxes:
             return []
-        darkest = np.float32(view.gain * (1.0 - self._dark_contrast))
-        bright = (view.level * darkest).astype(view.pixels.dtype)
         found: list[Detection] = []
         seen: set[tuple[int, int]] = set()
         for box in boxes:
-            self._refine(view, bright, box, seen, found)
+            self._refine(view, box, seen, found)
         return found
 
     def _coarse(self, grey: NDArray[Any]) -> list[Box]:
@@ -197,7 +195,6 @@ class Finder:
     def _refine(
         self,
         view: View,
-        bright: NDArray[Any],
         box: Box,
         seen: set[tuple[int, int]],
         found: list[Detection],
@@ -212,7 +209,8 @@ class Finder:
         pixels = view.pixels[offset[1] : y1 * step, offset[0] : x1 * step]
         level = view.level[y0:y1, x0:x1]
         local = cv2.sumElems(level)[0] / level.size * view.gain
-        mask = self._dark(pixels, local, bright[y0:y1, x0:x1])
+        darkest = np.float32(view.gain * (1.0 - self._dark_contrast))
+        mask = self._dark(pixels, local, (level * darkest).astype(pixels.dtype))
         is_pale = self._has_pale and self._add_pale(mask, (x0, y0, x1, y1), box)
         contours = contours_of(mask, offset)
         own = self._own(contours, offset, pixels.shape)
@@ -301,7 +299,10 @@ class Finder:
 
     def _add_bodies(self, contour: Contour, region: _Region, found: list[Detection]) -> None:
         """One outline -> one detection, or one for each of the bodies that touch in it."""
-        whole = round_outline(contour, self._touching)
+        if pixel_area(contour) < 2.0 * self._min_part:  # nothing can be cut off it
+            whole: Outline | None = measure(contour)
+        else:
+            whole = round_outline(contour, self._touching)
         parts = self._parts(contour) if whole is None else [Part(whole, False)]
         split = len(parts) > 1
         for part in parts:
@@ -338,7 +339,7 @@ def _mean_inside(part: Part, region: _Region) -> float:
     x, y, w, h = outline.box
     left, top = x - region.offset[0], y - region.offset[1]
     inside = region.pixels[top : top + h, left : left + w]
-    mask = filled(outline.contour, (x, y), (h, w)) if part.mask is None else part.mask
+    mask = filled(outline.contour, (x, y), (h, w))
     if inside.dtype != np.uint8:
         return float(cv2.mean(inside, mask)[0])
     return float(cv2.sumElems(cv2.bitwise_and(inside, mask))[0]) / outline.area

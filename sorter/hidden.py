@@ -19,6 +19,9 @@ class HiddenSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_views: int = Field(6, ge=3, description="with fewer views nothing is said")
+    enough_views: int = Field(
+        12, ge=3, description="of so many views more, only every second, third … is looked at"
+    )
     interior: float = Field(
         0.8, gt=0, le=1, description="share of the radius within which spots are looked for"
     )
@@ -47,6 +50,7 @@ def hides_body(
     """
     if len(crops) < settings.min_views:
         return False
+    crops = crops[:: max(1, len(crops) // settings.enough_views)]
     places, darkness = dark_spots(crops, settings.interior * diameter_um / 2 / pitch_um)
     steps_um = np.hypot(*np.diff(places, axis=0).T) * pitch_um
     return bool(

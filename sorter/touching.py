@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from sorter.masks import Mask, contours_of, filled, grow, shrink
+from sorter.masks import contours_of, grow, shrink
 from sorter.outline import Contour, Outline, measure, moments_of
 
 _BULK_PX = 40.0
@@ -56,20 +56,17 @@ class Part(NamedTuple):
     Attributes:
         outline: in frame pixels.
         double: whether it looks like more than one body all the same.
-        mask: (h, w) uint8, 255 inside the outline's box where it is filled; where that is known.
     """
 
     outline: Outline
     double: bool
-    mask: Mask | None = None
 
 
 class _Body(NamedTuple):
-    """An outline, the (m,) indices of its hull in falling order, and its mask if that is known."""
+    """An outline, and the (m,) indices of its hull in falling order."""
 
     outline: Outline
     hull: NDArray[np.int32]
-    mask: Mask | None = None
 
 
 def is_round(outline: Outline, settings: TouchingSettings) -> bool:
@@ -119,17 +116,14 @@ def separate(
         if cut is None:
             parts.append(body)
         else:
-            waiting.extend(_closed(part) for part in cut)
-    return [
-        Part(part.outline, _looks_double(part.outline, frame, settings), part.mask)
-        for part in parts
-    ]
+            waiting.extend(_body(_closed(part)) for part in cut)
+    return [Part(part.outline, _looks_double(part.outline, frame, settings)) for part in parts]
 
 
-def _body(contour: Contour, mask: Mask | None = None) -> _Body:
+def _body(contour: Contour) -> _Body:
     """Its hull serves both the measures and the notches: it is what takes most of the time."""
     hull = _hull(contour)
-    return _Body(measure(contour, hull=hull), hull, mask)
+    return _Body(measure(contour, hull=hull), hull)
 
 
 def _hull(contour: Contour) -> NDArray[np.int32]:
@@ -218,15 +212,15 @@ def _feet(contour: Contour, index: int, frame: tuple[int, int]) -> list[int]:
     return feet
 
 
-def _closed(part: Contour) -> _Body:
+def _closed(part: Contour) -> Contour:
     """The part as a full chain: the cut is made of pixels too."""
-    x, y, width, height = cv2.boundingRect(part)
-    mask = filled(part, (x, y), (height, width))
-    chains = contours_of(mask, (x, y))
-    chain = chains[0] if len(chains) == 1 else max(chains, key=cv2.contourArea)
-    body = _body(chain, mask)
-    is_whole = len(chains) == 1 and cv2.countNonZero(mask) == body.outline.area
-    return body if is_whole else body._replace(mask=None)
+    first, last = part[0, 0], part[-1, 0]
+    steps = int(np.abs(first - last).max())
+    if steps < 2:
+        return part
+    share = np.arange(1, steps)[:, None] / steps
+    cut = np.rint(last + share * (first - last)).astype(np.int32)
+    return np.concatenate((part, cut[:, None, :]))
 
 
 def _looks_double(body: Outline, frame: tuple[int, int], settings: TouchingSettings) -> bool:
