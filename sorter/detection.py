@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ class Detection:
         touches_border: the mask reaches the frame's edge, so that size and shape are not known.
         split: cut from a body that touched another; its neighbour is a detection of its own.
         double: two or more touching bodies that could not be told apart.
-        contour: (n, 2) int32, x and y in frame pixels.
+        contour: (n, 2) int32, x and y in frame pixels: pixel by pixel, or in longer steps where a
+            large body was outlined at reduced resolution.
         deficit_um2: light taken out, as the area of an opaque disc that takes out as much
             (`sorter.speck`); measured only where it is asked for, NaN elsewhere.
     """
@@ -42,3 +43,15 @@ class Detection:
     double: bool
     contour: NDArray[np.int32]
     deficit_um2: float = math.nan
+
+
+def magnified(detection: Detection, scale: int) -> Detection:
+    """A detection of an image that was reduced by ``scale``, in pixels of the original."""
+    x, y, width, height = detection.bbox
+    return replace(
+        detection,
+        x_px=(detection.x_px + 0.5) * scale - 0.5,
+        y_px=(detection.y_px + 0.5) * scale - 0.5,
+        bbox=(x * scale, y * scale, width * scale, height * scale),
+        contour=detection.contour * scale + scale // 2,
+    )

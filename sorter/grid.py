@@ -26,10 +26,15 @@ class Grid:
         """(height, width) of the reduced image."""
         return -(-self.shape[0] // self.reduction), -(-self.shape[1] // self.reduction)
 
+    @property
+    def halvings(self) -> int:
+        """How often the frame is halved."""
+        return self.reduction.bit_length() - 1
+
     @classmethod
     def fit(cls, shape: tuple[int, int], pitch_um: float, coarsest_um: float) -> Grid:
         """The largest power of two whose cells are no larger than ``coarsest_um``."""
-        return cls(shape, 2 ** max(0, int(math.log2(coarsest_um / pitch_um))))
+        return cls(shape, 2 ** max(0, math.floor(math.log2(coarsest_um / pitch_um))))
 
     def reduce(self, pixels: Image) -> Image:
         """Mean of each cell."""

@@ -74,12 +74,13 @@ class Segmenter:
                 do="Set the camera's region and bit depth as in the rig file.",
             )
         self.settle()
-        reduced = self.pyramid.build(pixels)[-1]
+        levels = self.pyramid.build(pixels)
+        reduced = levels[-1]
         background = self.background
         if not background.ready:
             background.start(estimate_background(reduced, self.pitch_um * self._grid.reduction))
         background.normalise(reduced, self._grey)
-        view = View(pixels, self._grey, background.level, background.gain)
+        view = View(levels, self._grey, background.level, background.gain)
         found = self._finder.find(view)
         self._unlearnt = reduced
         return found

@@ -16,8 +16,10 @@ from sorter.background import BACKGROUND_LEVEL
 from sorter.detection import Detection
 from sorter.errors import InputError
 from sorter.find import Finder, FindSettings, View
-from sorter.grid import Grid
+from sorter.grid import Grid, Pyramid
 from sorter.still_background import StillBackgroundSettings, estimate_background
+
+_AT_FULL_RESOLUTION_UM = 0.01  # finer than any pitch: still images have time
 
 
 class StillSettings(BaseModel):
@@ -25,7 +27,7 @@ class StillSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    find: FindSettings = FindSettings()
+    find: FindSettings = FindSettings(large_pitch_um=_AT_FULL_RESOLUTION_UM)
     background: StillBackgroundSettings = StillBackgroundSettings()
     smallest_um: float = Field(
         50.0,
@@ -52,12 +54,13 @@ def segment_still(
     _check(pixels, pitch_um)
     shape = (int(pixels.shape[0]), int(pixels.shape[1]))
     grid = Grid.fit(shape, pitch_um, settings.find.coarsest_um)
-    reduced = grid.reduce(pixels)
+    levels = Pyramid(grid, pixels.dtype).build(pixels)
+    reduced = levels[-1]
     level = estimate_background(reduced, pitch_um * grid.reduction, settings.background)
     inverse = np.asarray(BACKGROUND_LEVEL / level, np.float32)
     grey = cv2.multiply(reduced, inverse, dtype=cv2.CV_8U)
     finder = Finder(settings.find, pitch_um=pitch_um, grid=grid)
-    return finder.find(View(pixels, grey, level, 1.0))
+    return finder.find(View(levels, grey, level, 1.0))
 
 
 def of_size(found: Sequence[Detection], pitch_um: float, smallest_um: float) -> list[Detection]:

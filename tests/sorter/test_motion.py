@@ -53,7 +53,7 @@ def test_errors_hold_for_noise_that_is_alike_over_a_roll(seed: int, n: int, roll
                 abs(motion.acceleration_um_s2) / motion.acceleration_error_um_s2,
             )
         )
-    assert np.mean(np.array(off) > 1.0) <= 0.03
+    assert np.mean(np.array(off) > 1.0) <= 0.05
 
 
 def test_a_perfect_line_is_no_surer_than_the_noise() -> None:

@@ -58,7 +58,8 @@ SINGLE = {
 def test_one_body_is_found_where_and_as_large_as_it_is(name: str) -> None:
     body = SINGLE[name]
     (detection,) = found_in(body)
-    check(detection, body, percent=4.0 if name == "small" else 2.0)
+    # Half the resolution thickens a thin rim by a fraction of a pixel.
+    check(detection, body, percent=5.0 if name in ("small", "ring", "thin ring") else 2.0)
     assert detection.circularity == pytest.approx(body.circularity, abs=0.05)
     assert detection.solidity > 0.96
     assert (detection.touches_border, detection.split, detection.double) == (False,) * 3
@@ -69,12 +70,20 @@ def test_grey_ratio_is_the_transmission() -> None:
     assert detection.grey_ratio == pytest.approx(0.6, abs=0.02)
 
 
-def test_the_contour_filled_gives_the_area() -> None:
-    (detection,) = found_in(Ellipse(240.2, 160.4, 60, 44, 0.9))
+@pytest.mark.parametrize(
+    ("body", "rel", "px"),
+    [
+        (Ellipse(240.2, 160.4, 24, 20, 0.9), 1e-9, 0),
+        (Ellipse(240.2, 160.4, 60, 44, 0.9), 0.03, 1),
+    ],
+    ids=["small, at full resolution", "large, at half"],
+)
+def test_the_contour_filled_gives_the_area(body: Ellipse, rel: float, px: int) -> None:
+    (detection,) = found_in(body)
     mask = np.zeros(SHAPE, np.uint8)
     cv2.fillPoly(mask, [detection.contour], 1)
-    assert int(mask.sum()) * PITCH_UM**2 == pytest.approx(detection.area_um2, rel=1e-9)
-    assert cv2.boundingRect(detection.contour) == detection.bbox
+    assert int(mask.sum()) * PITCH_UM**2 == pytest.approx(detection.area_um2, rel=rel)
+    assert cv2.boundingRect(detection.contour) == pytest.approx(detection.bbox, abs=px)
 
 
 @pytest.mark.parametrize("diameter_um", [30.0, 36.0, 50.0])
@@ -258,8 +267,8 @@ def test_moving_a_body_moves_its_detection(dx: int, dy: int) -> None:
     made = Segmenter(SegmentSettings(), pitch_um=PITCH_UM, shape=SHAPE, bit_depth=8)
     made.detect(frame(SHAPE))
     (a,), (b,) = made.detect(frame(SHAPE, [shape])), made.detect(frame(SHAPE, [moved]))
-    assert (b.x_px - a.x_px, b.y_px - a.y_px) == pytest.approx((dx, dy), abs=0.05)
-    assert b.area_um2 == pytest.approx(a.area_um2, rel=0.005)
+    assert (b.x_px - a.x_px, b.y_px - a.y_px) == pytest.approx((dx, dy), abs=0.15)
+    assert b.area_um2 == pytest.approx(a.area_um2, rel=0.015)
 
 
 @settings(max_examples=12, deadline=None)

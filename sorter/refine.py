@@ -1,0 +1,260 @@
+"""The outlines of what the coarse search found, at the resolution that its size deserves."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sorter.detection import Detection, magnified
+from sorter.masks import close_along_border, contours_of, filled, without_threads
+from sorter.outline import Contour, Outline, describe, measure, pixel_area
+from sorter.touching import Part, TouchingSettings, round_outline, separate
+
+MARGIN_CELLS = 2
+_SAME_PX = 5.0
+_BRIGHTEST = 2**16 - 1
+
+Box = tuple[int, int, int, int]
+Centres = list[tuple[float, float]]
+
+
+class Coarse(NamedTuple):
+    """What the coarse search left behind, all of it (cells).
+
+    Attributes:
+        mask: uint8, 255 where something is.
+        pale_core: uint8, 255 in the cores of bodies that are no darker than the background.
+        has_pale: whether there are any.
+        level: grey of the background, float32.
+        gain: brightness of this frame relative to ``level``.
+    """
+
+    mask: NDArray[Any]
+    pale_core: NDArray[Any]
+    has_pale: bool
+    level: NDArray[Any]
+    gain: float
+
+
+class _Region(NamedTuple):
+    """The surroundings of one find.
+
+    Attributes:
+        offset: (x, y) in the image.
+        pixels: (h, w) of it.
+        background: mean grey of the background there.
+        inside: mean grey of the one body in it, where there is one and that was easily had.
+    """
+
+    offset: tuple[int, int]
+    pixels: NDArray[Any]
+    background: float
+    inside: float | None
+
+
+class Refiner:
+    """Outlines bodies in frames of one shape and pitch.
+
+    Args:
+        touching: when an outline is more than one body.
+        pitch_um: µm per pixel of the images that it is given.
+        shape: (height, width) of these images.
+        step: their pixels in a cell of the coarse search, along one axis.
+        scale: pixels of the frame in one of theirs, along one axis.
+        min_diameter_um: of the smallest detection.
+        thread_um: thickness below which what sticks out is cut off.
+        dark_contrast: darkness that counts as object, a share of the background.
+        edge_share: where the edge lies between background (0) and body (1).
+    """
+
+    def __init__(
+        self,
+        touching: TouchingSettings,
+        *,
+        pitch_um: float,
+        shape: tuple[int, int],
+        step: int,
+        scale: int,
+        min_diameter_um: float,
+        thread_um: float,
+        dark_contrast: float,
+        edge_share: float,
+    ) -> None:
+        self._touching = touching
+        self._pitch_um = pitch_um
+        self._shape = shape
+        self._step = step
+        self._scale = scale
+        self._min_area = math.pi / 4.0 * (min_diameter_um / pitch_um) ** 2
+        self._min_part = math.pi / 4.0 * (touching.smallest_part_um / pitch_um) ** 2
+        self._thread_px = round((thread_um / pitch_um - 1.0) / 2.0)
+        self._dark_contrast = dark_contrast
+        self._edge_share = edge_share
+
+    def refine(
+        self, image: NDArray[Any], coarse: Coarse, box: Box, seen: Centres, found: list[Detection]
+    ) -> None:
+        """Add the bodies in one box.
+
+        Args:
+            image: the frame, at this refiner's resolution.
+            coarse: what the search left behind.
+            box: what it found, (x, y, width, height) in cells.
+            seen: centres of outlines in frame pixels, so that those that lie in two regions are
+                taken once; added to.
+            found: added to, in frame pixels.
+        """
+        step = self._step
+        rows, columns = coarse.mask.shape
+        x, y, w, h = box
+        x0, y0 = max(0, x - MARGIN_CELLS), max(0, y - MARGIN_CELLS)
+        x1, y1 = min(columns, x + w + MARGIN_CELLS), min(rows, y + h + MARGIN_CELLS)
+        offset = x0 * step, y0 * step
+        pixels = image[offset[1] : y1 * step, offset[0] : x1 * step]
+        level = coarse.level[y0:y1, x0:x1]
+        local = cv2.sumElems(level)[0] / level.size * coarse.gain
+        darkest = np.float32(coarse.gain * (1.0 - self._dark_contrast))
+        mask = self._dark(pixels, local, (level * darkest).astype(pixels.dtype))
+        is_pale = coarse.has_pale and self._add_pale(mask, coarse, (x0, y0, x1, y1), box)
+        contours = contours_of(mask, offset)
+        own = self._own(contours, offset, pixels.shape)
+        if not own:
+            return
+        inside = None
+        if len(contours) == 1 and pixels.dtype == np.uint8 and not is_pale:
+            sum_inside = cv2.sumElems(cv2.bitwise_and(pixels, mask))[0]
+            inside = sum_inside / cv2.countNonZero(mask)
+        region = _Region(offset, pixels, local, inside)
+        for fine in own:
+            if self._is_new(fine, seen):
+                self._add_bodies(fine, region, found)
+
+    def _is_new(self, contour: Contour, seen: Centres) -> bool:
+        """Whether no other region, of this resolution or another one, held this outline."""
+        x, y, w, h = cv2.boundingRect(contour)
+        centre = (x + w / 2) * self._scale, (y + h / 2) * self._scale
+        if any(math.dist(centre, other) < _SAME_PX for other in seen):
+            return False
+        seen.append(centre)
+        return True
+
+    def _add_pale(self, mask: NDArray[Any], coarse: Coarse, within: Box, box: Box) -> bool:
+        """Fill the cores of pale bodies; False where there are none.
+
+        Args:
+            mask: (h, w) of the region; changed in place.
+            coarse: what the search left behind.
+            within: the region's (left, top, right, bottom) in cells.
+            box: of the find, (x, y, width, height) in cells.
+        """
+        x0, y0, x1, y1 = within
+        pale = coarse.pale_core[y0:y1, x0:x1]
+        if not cv2.hasNonZero(pale):
+            return False
+        cv2.bitwise_or(mask, self._enlarge(pale, mask.shape, cv2.INTER_NEAREST), mask)
+        rows, columns = coarse.mask.shape
+        x, y, w, h = box
+        if x == 0 or y == 0 or x + w == columns or y + h == rows:
+            filled_in = self._enlarge(coarse.mask[y0:y1, x0:x1], mask.shape, cv2.INTER_NEAREST)
+            step = self._step
+            close_along_border(mask, filled_in, (x0 * step, y0 * step), self._shape)
+        return True
+
+    def _enlarge(
+        self, cells: NDArray[Any], shape: tuple[int, ...], interpolation: int
+    ) -> NDArray[Any]:
+        """Cells at this resolution, cut to the image."""
+        step = self._step
+        if step == 1:
+            return cells
+        size = cells.shape[1] * step, cells.shape[0] * step
+        return cv2.resize(cells, size, interpolation=interpolation)[: shape[0], : shape[1]]
+
+    def _dark(self, pixels: NDArray[Any], background: float, bright: NDArray[Any]) -> NDArray[Any]:
+        """What is darker than the background by a share of the body's own contrast.
+
+        Halfway between background and body, blur by the optics moves the edge neither in nor out.
+        """
+        edge = self._enlarge(bright, pixels.shape, cv2.INTER_LINEAR)
+        below = cv2.subtract(edge, cv2.GaussianBlur(pixels, (3, 3), 0))
+        lowest = self._dark_contrast * background
+        contrast = cv2.sumElems(below)[0] / max(1, cv2.countNonZero(below)) + lowest
+        share = math.floor(max(0.0, self._edge_share * contrast - lowest))
+        if below.dtype == np.uint8:
+            return cv2.threshold(below, share, 255, cv2.THRESH_BINARY)[1]
+        return cv2.inRange(below, share + 1, _BRIGHTEST)
+
+    def _own(
+        self, contours: list[Contour], offset: tuple[int, int], shape: tuple[int, ...]
+    ) -> list[Contour]:
+        """Those large enough that lie in the region wholly; a neighbour only reaches into it."""
+        least = self._min_area
+        if len(contours) == 1:
+            return contours if pixel_area(contours[0]) >= least else []
+        large = [c for c in contours if pixel_area(c) >= least]
+        if len(large) < 2:
+            return large
+        whole = [c for c in large if not self._leaves(c, offset, shape)]
+        return whole or [max(large, key=pixel_area)]
+
+    def _leaves(self, contour: Contour, offset: tuple[int, int], shape: tuple[int, ...]) -> bool:
+        """Whether it reaches an edge of the region that is no edge of the frame."""
+        x, y, w, h = cv2.boundingRect(contour)
+        left, top = offset
+        right, bottom = left + shape[1], top + shape[0]
+        return (
+            (x <= left and left > 0)
+            or (y <= top and top > 0)
+            or (x + w >= right and right < self._shape[1])
+            or (y + h >= bottom and bottom < self._shape[0])
+        )
+
+    def _add_bodies(self, contour: Contour, region: _Region, found: list[Detection]) -> None:
+        """One outline -> one detection, or one for each of the bodies that touch in it."""
+        if pixel_area(contour) < 2.0 * self._min_part:  # nothing can be cut off it
+            whole: Outline | None = measure(contour)
+        else:
+            whole = round_outline(contour, self._touching)
+        parts = self._parts(contour) if whole is None else [Part(whole, False)]
+        split = len(parts) > 1
+        for part in parts:
+            inside = region.inside
+            if split or inside is None:
+                inside = _mean_inside(part, region)
+            detection = describe(
+                part.outline,
+                pitch_um=self._pitch_um,
+                grey_ratio=inside / region.background,
+                shape=self._shape,
+                split=split,
+                double=part.double,
+            )
+            found.append(detection if self._scale == 1 else magnified(detection, self._scale))
+
+    def _parts(self, contour: Contour) -> list[Part]:
+        """Take threads off, then cut at necks."""
+        shape, pieces = self._shape, [contour]
+        if self._thread_px > 0:
+            opened, least = without_threads(contour, self._thread_px, shape), self._min_part
+            pieces = opened[:1] + [piece for piece in opened[1:] if pixel_area(piece) >= least]
+        return [
+            part
+            for piece in pieces
+            for part in separate(piece, self._pitch_um, shape, self._touching)
+        ]
+
+
+def _mean_inside(part: Part, region: _Region) -> float:
+    """Mean grey inside an outline."""
+    outline = part.outline
+    x, y, w, h = outline.box
+    left, top = x - region.offset[0], y - region.offset[1]
+    inside = region.pixels[top : top + h, left : left + w]
+    mask = filled(outline.contour, (x, y), (h, w))
+    if inside.dtype != np.uint8:
+        return float(cv2.mean(inside, mask)[0])
+    return float(cv2.sumElems(cv2.bitwise_and(inside, mask))[0]) / outline.area
