@@ -18,7 +18,14 @@ from pathlib import Path
 from types import TracebackType
 
 from sorter.errors import RunFault, SorterError
-from sorter.processes import give_way, ignore_interrupts, interrupts_held, single_threaded
+from sorter.processes import (
+    give_way,
+    ignore_interrupts,
+    interrupts_held,
+    leave_first_core,
+    return_to_cores,
+    single_threaded,
+)
 from sorter.record import EndReason, Recorder
 from sorter.settings import RigSettings
 
@@ -60,8 +67,9 @@ class ControllerProcess:
     `stop` at any moment; leaving the block stops it and waits, and ends it where it hangs.
     """
 
-    def __init__(self, process: BaseProcess, connection: Connection) -> None:
+    def __init__(self, process: BaseProcess, connection: Connection, cores: set[int]) -> None:
         self._process = process
+        self._cores = cores  # where the display may run when the loop is over
         self._connection = connection
         self._ended: _Ended | _Failed | None = None
 
@@ -76,7 +84,7 @@ class ControllerProcess:
             process.start()
         theirs.close()
         give_way()  # the display must never take a core from the loop
-        return cls(process, ours)
+        return cls(process, ours, leave_first_core())
 
     @property
     def process_id(self) -> int:
@@ -100,6 +108,7 @@ class ControllerProcess:
             self._process.kill()
             self._process.join()
         self._connection.close()
+        return_to_cores(self._cores)
 
     def wait_ready(self, asked: Callable[[], bool] = lambda: False) -> Path | None:
         """Wait until camera, dispenser, model and record answer; returns the record's path.

@@ -87,3 +87,23 @@ def give_way() -> None:
     """Leave the cores to the loop and the camera; where the system has no niceness, do nothing."""
     if hasattr(os, "nice"):
         os.nice(5)
+
+
+def leave_first_core() -> set[int]:
+    """Keep this thread, and those that it starts, off the first core; returns where it could run.
+
+    What runs on the loop's core between two frames costs it the caches: a third of the time that
+    the next frame takes. With one core, or a system that can't say, nothing changes.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return set()
+    before = os.sched_getaffinity(0)
+    if len(before) > 1:
+        os.sched_setaffinity(0, before - {min(before)})
+    return before
+
+
+def return_to_cores(cores: set[int]) -> None:
+    """Undo `leave_first_core`."""
+    if cores:
+        os.sched_setaffinity(0, cores)

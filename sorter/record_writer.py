@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from sorter.processes import give_way
+from sorter.processes import give_way, leave_first_core
 from sorter.record_rows import (
     UNFINISHED,
     CommandRow,
@@ -300,6 +300,7 @@ def run_writer(channel: socket.socket, path: Path, meta: RunMeta, commit_s: floa
     """The recorder's whole life; the target of its process."""
     _ignore_signals()
     give_way()
+    leave_first_core()
     with channel:
         try:
             writer = Writer(create(path, meta))
