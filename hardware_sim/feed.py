@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from heapq import merge
 
 import numpy as np
@@ -78,9 +79,10 @@ class _Mood:
 def arrivals(feed: FeedSettings, seed: int, draw_spheroid: DrawSpheroid) -> Iterator[Arrival]:
     """All arrivals in the order of time, without end (unless every rate is zero)."""
     per_minute = 1.0 / 60.0
+    debris = partial(draw_debris, largest_um=feed.debris_max_um)
     return merge(
         _spheroids(feed, np.random.default_rng([seed, 101]), draw_spheroid),
-        _others(feed.rate_hz * feed.debris_per_spheroid, draw_debris, feed, [seed, 102]),
+        _others(feed.rate_hz * feed.debris_per_spheroid, debris, feed, [seed, 102]),
         _others(feed.bubbles_per_min * per_minute, draw_bubble, feed, [seed, 103]),
         _others(feed.fibres_per_min * per_minute, draw_fibre, feed, [seed, 104]),
         key=lambda arrival: arrival.t_s,

@@ -70,6 +70,7 @@ class FeedSettings(BaseModel):
     steady_s: float = Field(8.0, gt=0, description="mean length of the steady feed between, s")
     bursts: bool = Field(True, description="bursts and gaps; without them arrivals are Poisson")
     debris_per_spheroid: float = Field(5.0, ge=0, description="small debris per spheroid")
+    debris_max_um: float = Field(90.0, gt=5, description="diameter of the largest debris, µm")
     bubbles_per_min: float = Field(2.0, ge=0, description="bubbles per minute")
     fibres_per_min: float = Field(1.0, ge=0, description="fibres per minute")
     lead_in_s: float = Field(

@@ -101,9 +101,9 @@ def draw_spheroid(
     return BodySpec("spheroid", diameter, "healthy", phenotype, severity, _seed(rng))
 
 
-def draw_debris(rng: np.random.Generator) -> BodySpec:
+def draw_debris(rng: np.random.Generator, largest_um: float = 90.0) -> BodySpec:
     """A clump of dark particles, mostly smaller than 30 µm."""
-    diameter = _truncated_lognormal(rng, 14.0, 0.45, 5.0, 90.0)
+    diameter = _truncated_lognormal(rng, 14.0, 0.45, 5.0, largest_um)
     return BodySpec("debris", diameter, None, "debris", 0.0, _seed(rng))
 
 

@@ -23,6 +23,7 @@ from hardware_sim.demo_rig import TRUTH_LOG, DemoSettings, rig_of, scene_of
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import GateEdge
 from hardware_sim.scene import Scene
+from hardware_sim.scene_settings import SceneSettings
 from hardware_sim.truth_log import read_truth
 from hardware_sim.verdict import TrackRow, judge
 from hardware_sim.virtual_camera import VirtualCamera, VirtualClock
@@ -149,6 +150,7 @@ def run_virtual(
     folder: Path,
     *,
     adjust: Callable[[RigSettings], RigSettings] = lambda rig: rig,
+    arrange: Callable[[SceneSettings], SceneSettings] = lambda scene: scene,
     through: Callable[[Camera], Camera] = lambda camera: camera,
     stop: StopRequest = lambda: None,
 ) -> VirtualResult:
@@ -158,12 +160,15 @@ def run_virtual(
         settings: as for the demo.
         folder: where the truth log goes.
         adjust: changes the rig's settings before it is built.
+        arrange: changes the scene's.
         through: what stands between camera and controller, to inject faults.
         stop: asked once a turn, see `sorter.runner.turn`.
     """
     trace = Trace()
     rig = adjust(rig_of(settings, scene_of(settings), "virtual"))
-    counters, gate = sort_virtual(settings, rig, folder, trace, through=through, stop=stop)
+    counters, gate = sort_virtual(
+        settings, rig, folder, trace, arrange=arrange, through=through, stop=stop
+    )
     truth = judge(read_truth(folder / TRUTH_LOG), gate, trace.tracks())
     return VirtualResult(trace, truth, gate, counters)
 
@@ -174,6 +179,7 @@ def sort_virtual(
     folder: Path,
     record: RecordSink,
     *,
+    arrange: Callable[[SceneSettings], SceneSettings] = lambda scene: scene,
     through: Callable[[Camera], Camera] = lambda camera: camera,
     stop: StopRequest = lambda: None,
 ) -> tuple[Counters, list[GateEdge]]:
@@ -184,7 +190,7 @@ def sort_virtual(
     def gate() -> list[GateEdge]:
         return [GateEdge(*edge) for edge in device.gate_edges]
 
-    scene_settings = scene_of(settings).model_copy(
+    scene_settings = arrange(scene_of(settings)).model_copy(
         update={"truth_log": folder / TRUTH_LOG, "gate_log": None}
     )
     bundle, classifier = load_model(rig)

@@ -57,7 +57,7 @@ def bench_pipeline(bundle: Bundle, classifier: Classifier, frames: BenchFrames) 
         size_px=manifest.size_px, pitch_um=manifest.pitch_um, level=manifest.background_level
     )
     decider = Decider(
-        DecideSettings(min_diameter_um=60.0),
+        DecideSettings(min_diameter_um=60.0, judged_at_once=10_000),
         OutletSettings(),
         labels=manifest.labels,
         threshold=lambda views: bundle.operating_point(views).threshold,

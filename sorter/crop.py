@@ -231,12 +231,17 @@ def _paint_over(
     points = (detection.contour + 0.5 - np.asarray(corner)) / scale - 0.5
     cv2.fillPoly(own, [np.round(points * 16).astype(np.int32)[:, None, :]], 255, shift=4)
     grown = cv2.dilate(own, _SQUARE)
-    dark = np.abs(result.astype(np.int16) - settings.level)
-    other = ((dark > settings.neighbour_contrast * settings.level) & (grown == 0)).view(np.uint8)
-    other = cv2.dilate(other, _SQUARE)
+    contrast = cv2.absdiff(result, float(settings.level))
+    _, other = cv2.threshold(
+        contrast, settings.neighbour_contrast * settings.level, 255, cv2.THRESH_BINARY
+    )
+    other = cv2.dilate(cv2.subtract(other, grown), _SQUARE)
+    if not cv2.hasNonZero(cv2.bitwise_and(other, grown)):
+        return
     count, labels = cv2.connectedComponents(other)
-    near = np.zeros(count, bool)
-    near[labels[grown > 0]] = True
-    near[0] = False
-    paint = near[labels] & (own == 0)
-    result[paint] = settings.level
+    if count > 2:
+        near = np.zeros(count, bool)
+        near[labels[grown > 0]] = True
+        near[0] = False
+        other = near[labels].view(np.uint8)
+    result[cv2.subtract(other, own) > 0] = settings.level

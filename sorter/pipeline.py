@@ -204,7 +204,8 @@ class Pipeline:
             frame: the frame.
             liquid_ns: its exposure in liquid time (`sorter.liquid`).
             crowded: more frames wait already: a body that was judged in its last view is only
-                followed in this one. It has views enough, and the frames that wait have not.
+                followed in this one, as with many bodies in the frame. It has views enough, and
+                the frames that wait have not.
         """
         detections = self._vision.detect(frame)
         seen, ended = self._tracker.update(
@@ -237,13 +238,20 @@ class Pipeline:
 
     def _look(self, frame: Frame, seen: Sequence[tuple[Track, Detection]], *, crowded: bool) -> int:
         """Count the views, and ask the network about those that it can judge."""
-        judged: list[tuple[TrackViews, Detection]] = []
+        fit: list[tuple[TrackViews, Detection]] = []
         for track, detection in seen:
             views = self._views.get(track.id)
             if views is None:
                 views = self._views[track.id] = TrackViews()
             views.see(detection)
-            views.judged = self._can_judge(detection) and not (crowded and views.judged)
+            if self._can_judge(detection):
+                fit.append((views, detection))
+            else:
+                views.judged = False
+        shares = crowded or len(fit) > self._decider.settings.judged_at_once
+        judged: list[tuple[TrackViews, Detection]] = []
+        for views, detection in fit:
+            views.judged = not (shares and views.judged)
             if views.judged:
                 judged.append((views, detection))
         if not judged:
