@@ -231,7 +231,7 @@ def _paint_over(
     points = (detection.contour + 0.5 - np.asarray(corner)) / scale - 0.5
     cv2.fillPoly(own, [np.round(points * 16).astype(np.int32)[:, None, :]], 255, shift=4)
     grown = cv2.dilate(own, _SQUARE)
-    contrast = cv2.absdiff(result, float(settings.level))
+    contrast = cv2.convertScaleAbs(result, alpha=1.0, beta=-float(settings.level))
     _, other = cv2.threshold(
         contrast, settings.neighbour_contrast * settings.level, 255, cv2.THRESH_BINARY
     )
