@@ -34,7 +34,7 @@ from sorter.record_rows import (
 )
 from sorter.schedule import Ruling, Scheduler
 from sorter.status import Counters
-from sorter.track import Arrival
+from sorter.track import Arrival, Track
 
 STATUS_PERIOD_NS = 400_000_000
 
@@ -190,10 +190,7 @@ class Controller:
         result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
         crossing_ns = self._view.junction_um / self._view.max_speed_um_s * 1e9
         self._scheduler.looked(liquid_ns - frame.exposed_error_ns + crossing_ns)
-        if self._scheduler.is_due(now_ns):  # only then does it matter who else is coming
-            for track in result.in_view:
-                arrival = self._pipeline.arrival(track) or self._anywhen(liquid_ns)
-                self._scheduler.observe(track.id, arrival)
+        self._observe(result.in_view, liquid_ns, now_ns)
         if self._drain_ns is not None:
             before = [t for t in result.in_view if t.first_exposed_ns <= self._drain_ns]
             self._waits_in_view = bool(before)
@@ -201,6 +198,18 @@ class Controller:
             self._decided(decided, frame, liquid_ns, now_ns)
         self._last_frame = frame
         return result.n_objects
+
+    def _observe(self, in_view: Sequence[Track], liquid_ns: float, now_ns: int) -> None:
+        """Tell the scheduler who else is coming, where something is due and they could be there."""
+        until_ns = self._scheduler.due_until_ns(now_ns)
+        if until_ns is None:
+            return
+        view = self._view
+        for track in in_view:
+            flight_s = (view.junction_um - track.last_x_um) / view.max_speed_um_s
+            if liquid_ns + flight_s * 1e9 <= until_ns:
+                arrival = self._pipeline.arrival(track) or self._anywhen(liquid_ns)
+                self._scheduler.observe(track.id, arrival)
 
     def _finish_frame(self, frame: Frame, n_objects: int) -> None:
         done_ns = self._clock.now_ns()

@@ -97,9 +97,10 @@ class DecideSettings(BaseModel):
         0.0, ge=0, le=0.5, description="width above that threshold that counts as unsure"
     )
     judged_at_once: int = Field(
-        2,
+        3,
         ge=1,
-        description="with more bodies than this in a frame, each is judged in every second view",
+        description="so many bodies are judged in one frame at most, those with the fewest judged "
+        "views first; the others are only followed",
     )
     other_above: float = Field(
         0.5, ge=0, le=1, description="mean probability of 'other' from which it is not a spheroid"

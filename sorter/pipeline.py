@@ -204,8 +204,7 @@ class Pipeline:
             frame: the frame.
             liquid_ns: its exposure in liquid time (`sorter.liquid`).
             crowded: more frames wait already: a body that was judged in its last view is only
-                followed in this one, as with many bodies in the frame. It has views enough, and
-                the frames that wait have not.
+                followed in this one. It has views enough, and the frames that wait have not.
         """
         detections = self._vision.detect(frame)
         seen, ended = self._tracker.update(
@@ -248,12 +247,7 @@ class Pipeline:
                 fit.append((views, detection))
             else:
                 views.judged = False
-        shares = crowded or len(fit) > self._decider.settings.judged_at_once
-        judged: list[tuple[TrackViews, Detection]] = []
-        for views, detection in fit:
-            views.judged = not (shares and views.judged)
-            if views.judged:
-                judged.append((views, detection))
+        judged = self._whose_turn(fit, crowded=crowded)
         if not judged:
             return 0
         probabilities, crops = self._vision.classify(frame, [d for _, d in judged])
@@ -261,6 +255,19 @@ class Pipeline:
             views.probabilities.append(p)
             views.crops.append(image)
         return len(judged)
+
+    def _whose_turn(
+        self, fit: list[tuple[TrackViews, Detection]], *, crowded: bool
+    ) -> list[tuple[TrackViews, Detection]]:
+        """Those that are judged in this frame: the ones with the fewest judged views so far."""
+        waits = [one for one in fit if not (crowded and one[0].judged)]
+        most = self._decider.settings.judged_at_once
+        if len(waits) > most:
+            waits = sorted(waits, key=lambda one: len(one[0].probabilities))[:most]
+        chosen = {id(views) for views, _ in waits}
+        for views, _ in fit:
+            views.judged = id(views) in chosen
+        return waits
 
     def _can_judge(self, detection: Detection) -> bool:
         """Whole, single, and not far outside the size window: the rest is decided without."""

@@ -170,9 +170,15 @@ class Scheduler:
         """A track that turned out to be nothing."""
         self._bodies.pop(object_id, None)
 
-    def is_due(self, now_ns: int) -> bool:
-        """Whether `plan` may send something now."""
-        return bool(self._due(now_ns))
+    def due_until_ns(self, now_ns: int) -> float | None:
+        """Until when arrivals matter to what `plan` may send now; None when nothing is due."""
+        due = self._due(now_ns)
+        if not due:
+            return None
+        ends_ns = [b.arrival.liquid_ns + b.arrival.error_ns for b in due]
+        ends_ns += [o.close_ns for o in self._openings]
+        slack_ns = 2 * (self._liquid.jump_ns + self._junction.guard_ns)
+        return max(ends_ns) + slack_ns + self._junction.min_dwell_ns + self._bound_ns(now_ns)
 
     def plan(self, now_ns: int) -> list[Ruling]:
         """Send what is due. Call at least every few ms."""
