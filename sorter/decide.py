@@ -97,7 +97,7 @@ class DecideSettings(BaseModel):
         0.0, ge=0, le=0.5, description="width above that threshold that counts as unsure"
     )
     judged_at_once: int = Field(
-        3,
+        2,
         ge=1,
         description="so many bodies are judged in one frame at most, those with the fewest judged "
         "views first; the others are only followed",
