@@ -1,0 +1,42 @@
+"""Detections of a reduced image, in pixels of the original."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from sorter.detection import magnified
+from sorter.outline import describe, measure
+
+PITCH_UM = 1.73
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_a_magnified_detection_lies_where_it_would_have_been_found(scale: int) -> None:
+    """A rectangle that fills whole pixels of the reduced image."""
+    full = np.zeros((256, 320), np.uint8)
+    full[64:128, 96:224] = 255
+    reduced = full[::scale, ::scale]
+    (large,), _ = cv2.findContours(full, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    (small,), _ = cv2.findContours(reduced, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    expected = describe(
+        measure(np.asarray(large, np.int32)),
+        pitch_um=PITCH_UM,
+        grey_ratio=0.5,
+        shape=full.shape,
+    )
+    found = magnified(
+        describe(
+            measure(np.asarray(small, np.int32)),
+            pitch_um=PITCH_UM * scale,
+            grey_ratio=0.5,
+            shape=reduced.shape,
+        ),
+        scale,
+    )
+    assert (found.x_px, found.y_px) == pytest.approx((expected.x_px, expected.y_px))
+    assert found.bbox == expected.bbox
+    assert found.area_um2 == pytest.approx(expected.area_um2)
+    assert found.diameter_um == pytest.approx(expected.diameter_um)
+    assert np.abs(found.contour.mean(axis=0) - (159.5, 95.5)).max() <= scale / 2

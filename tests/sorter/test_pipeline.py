@@ -1,0 +1,102 @@
+"""Who is judged when, and what stops a healthy body: with a `Vision` whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from drivers.ports import Frame
+from models.votes import VoteSettings
+from sorter.decide import Decider, DecideSettings, OutletSettings, Reason
+from sorter.detection import Detection
+from sorter.pipeline import DecidedObject, Pipeline
+from sorter.track import TrackSettings
+from sorter.tracker import Tracker
+from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
+
+PERIOD_NS = 5_000_000
+SPEED_UM_S = 16_000.0
+NO_PIXELS = np.empty((0, 0), np.uint8)
+
+
+@dataclass
+class Seen:
+    """A `Vision`: bodies side by side across the flow, all of them healthy."""
+
+    bodies: int
+    hides: bool = False
+    judged: list[list[int]] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Nothing to learn."""
+
+    def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
+        return self.hides
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        x_um = 150.0 + SPEED_UM_S * frame.exposed_ns * 1e-9
+        if x_um > WIDTH_PX * PITCH_UM + 100:
+            return []
+        return [detection(x_um, 250.0 * (i + 1)) for i in range(self.bodies)]
+
+    def classify(
+        self, frame: Frame, detections: Sequence[Detection]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        self.judged.append([round(d.y_px * PITCH_UM / 250.0) - 1 for d in detections])
+        n = len(detections)
+        return np.tile(np.float32([0.99, 0.01, 0.0]), (n, 1)), np.zeros((n, 8, 8), np.uint8)
+
+
+def run(vision: Seen, *, crowded: bool = False, at_once: int = 2) -> list[DecidedObject]:
+    decider = Decider(
+        DecideSettings(judged_at_once=at_once),
+        OutletSettings(),
+        labels=("healthy", "unhealthy", "other"),
+        threshold=lambda count: 0.5,
+        votes=VoteSettings(),
+    )
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    pipeline = Pipeline(vision, tracker, decider, junction_um=12_000.0)
+    decided: list[DecidedObject] = []
+    for number in range(40):
+        at_ns = number * PERIOD_NS
+        frame = Frame(NO_PIXELS, number, at_ns, 0, at_ns)
+        decided += pipeline.process(frame, float(at_ns), crowded=crowded).decided
+    return decided
+
+
+@pytest.mark.parametrize("bodies", [1, 2, 3, 5])
+@pytest.mark.parametrize("at_once", [1, 2, 4])
+def test_no_more_are_judged_at_once_and_all_get_their_share(bodies: int, at_once: int) -> None:
+    vision = Seen(bodies)
+    decided = run(vision, at_once=at_once)
+    assert len(decided) == bodies
+    assert max(len(frame) for frame in vision.judged) == min(bodies, at_once)
+    counts = [len(one.views.probabilities) for one in decided]
+    assert max(counts) - min(counts) <= 1
+    assert sum(counts) == sum(len(frame) for frame in vision.judged)
+
+
+def test_while_frames_wait_nobody_is_judged_twice_in_a_row() -> None:
+    vision = Seen(1)
+    (waiting,) = run(vision, crowded=True)
+    (calm,) = run(Seen(1))
+    assert len(waiting.views.diameters_um) == len(calm.views.diameters_um)
+    assert len(waiting.views.probabilities) == pytest.approx(
+        len(calm.views.probabilities) / 2, abs=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("hides", "outlet", "reason"),
+    [(False, "collect", Reason.HEALTHY), (True, "waste", Reason.HIDDEN)],
+)
+def test_a_healthy_body_with_another_in_it_goes_to_rest(
+    hides: bool, outlet: str, reason: Reason
+) -> None:
+    (decided,) = run(Seen(1, hides=hides))
+    assert (decided.decision.outlet, decided.decision.reason) == (outlet, reason)
