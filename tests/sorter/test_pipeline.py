@@ -48,7 +48,9 @@ class Seen:
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         self.judged.append([round(d.y_px * PITCH_UM / 250.0) - 1 for d in detections])
         n = len(detections)
-        return np.tile(np.float32([0.99, 0.01, 0.0]), (n, 1)), np.zeros((n, 8, 8), np.uint8)
+        return np.tile(np.array([0.99, 0.01, 0.0], np.float32), (n, 1)), np.zeros(
+            (n, 8, 8), np.uint8
+        )
 
 
 def run(vision: Seen, *, crowded: bool = False, at_once: int = 2) -> list[DecidedObject]:
