@@ -335,15 +335,18 @@ class Scheduler:
         """Take a command back; its object goes to rest, unless it may have gone in already."""
         self._dispenser.cancel(sent.command.id, now_ns)
         del self._sent[sent.command.id]
-        if sent.opening.open_ns < now_ns:
-            # It stands open: it closes now, and the liquid has jumped and will jump back.
-            closes_ns = now_ns + int(self._junction.valve_off_ms * 1e6)
+        last_in_ns = now_ns
+        if sent.opening.open_ns - int(self._junction.valve_on_ms * 1e6) < now_ns:
+            # The valve has been told to open: it closes as soon as it can, and the liquid has
+            # jumped and will jump back.
+            closes_ns = max(now_ns + int(self._junction.valve_off_ms * 1e6), sent.opening.open_ns)
             closed = Opening(sent.opening.outlet, sent.opening.open_ns, closes_ns)
             kept = Sent(sent.command, sent.object_id, closed, withdrawn=True)
             self._sent[sent.command.id] = kept
+            last_in_ns = closes_ns + self._junction.guard_ns
         self._openings = merge([s.opening for s in self._sent.values()])
         body = self._bodies.get(sent.object_id)
-        if body is None or self._window(body, self._openings).early_ns < now_ns:
+        if body is None or self._window(body, self._openings).early_ns < last_in_ns:
             return []
         return self._to_rest(sent.object_id, Reason.CONFLICT, now_ns)
 

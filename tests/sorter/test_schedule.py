@@ -152,6 +152,21 @@ def test_what_comes_to_light_later_withdraws_the_command() -> None:
     assert [r.decision.reason for r in rulings] == [Reason.CONFLICT]
 
 
+@pytest.mark.parametrize(
+    ("at_ms", "reasons"),
+    [(935, [Reason.CONFLICT]), (950, [Reason.CONFLICT]), (965, []), (985, [])],
+    ids=["not told to open", "told, closes before it comes", "may slip in", "stands open"],
+)
+def test_a_body_that_may_go_in_before_the_gate_is_back_keeps_its_decision(
+    at_ms: int, reasons: list[Reason]
+) -> None:
+    plan = scheduler(NotedDispenser())
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    turn(plan, 500, at_ms)
+    rulings = plan.decided(2, arrival(1_000), unhealthy(), at_ms * MS)
+    assert [r.decision.reason for r in rulings] == reasons
+
+
 def test_a_refused_command_sends_its_object_to_rest() -> None:
     dispenser = NotedDispenser()
     plan = scheduler(dispenser)
