@@ -18,7 +18,6 @@ import os
 import select
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -161,20 +160,19 @@ class _GateLog:
 def serve(
     settings: SimDispenserSettings,
     on_ready: Callable[[str], None],
-    stop: threading.Event | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Run the device in the foreground until ``stop`` is set or Ctrl-C is raised.
+    """Run the device in the foreground until ``stopped`` says so or Ctrl-C is raised.
 
     Args:
         settings: the device.
         on_ready: called once with the port's address, a URL for ``serial_for_url``.
-        stop: noticed within a tenth of a second.
+        stopped: asked ten times a second.
 
     Raises:
         SettingsError: the gate log can't be written.
     """
-    event = stop or threading.Event()
-    _serve(settings, on_ready, event.is_set, [])
+    _serve(settings, on_ready, stopped, [])
 
 
 def _serve(

@@ -94,6 +94,7 @@ def sim_dispenser(
     """
     from hardware_sim.dispenser import serve
     from hardware_sim.dispenser_model import SimDispenserSettings
+    from sorter.processes import interrupts_noted
 
     def ready(url: str) -> None:
         if as_json:
@@ -101,7 +102,11 @@ def sim_dispenser(
         else:
             console_out().print(f"port: {url}   (Ctrl-C ends it)")
 
-    serve(SimDispenserSettings(tcp=tcp, gate_log=gate_log, seed=seed), ready)
+    # Counted, not raised: an exception that falls into a destructor would be lost.
+    with interrupts_noted() as interrupts:
+        settings = SimDispenserSettings(tcp=tcp, gate_log=gate_log, seed=seed)
+        serve(settings, ready, lambda: interrupts.count > 0)
+    raise KeyboardInterrupt
 
 
 @told
