@@ -221,7 +221,7 @@ def test_serve_runs_until_it_is_stopped(tcp: bool) -> None:
         ready.set()
 
     thread = threading.Thread(
-        target=serve, args=(SimDispenserSettings(tcp=tcp), on_ready, stop), daemon=True
+        target=serve, args=(SimDispenserSettings(tcp=tcp), on_ready, stop.is_set), daemon=True
     )
     thread.start()
     assert ready.wait(10)
