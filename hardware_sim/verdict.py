@@ -94,7 +94,7 @@ def judge(
       is in collect. ``unhealthy_recall``: share of the unhealthy that is not;
       ``recall_by_phenotype`` splits it.
     * ``healthy_loss``: share of the healthy single spheroids that were seen and then judged
-      unhealthy, unsure or no spheroid.
+      unhealthy, unsure, no spheroid, or as hiding another body.
     * ``unsafe``: bodies of 30 µm or more in collect without a commanded decision of their own that
       says so; ``unsafe_bodies`` are their numbers. Members of a touching pair that passed for one
       body are ``doubles_unseen`` (counted in pairs) instead, of ``doubles`` touching pairs.

@@ -23,8 +23,8 @@ class Motion:
         at_s: the moment, the mean time of the views.
         x_um: position then.
         speed_um_s, speed_error_um_s: speed then.
-        acceleration_um_s2, acceleration_error_um_s2: its change; 0 and infinite where it was not
-            asked for.
+        acceleration_um_s2, acceleration_error_um_s2: its change; 0 and infinite where it is not
+            known.
     """
 
     at_s: float
@@ -39,16 +39,14 @@ def fit_motion(
     t_s: NDArray[np.float64],
     x_um: NDArray[np.float64],
     *,
-    curved: bool,
     noise_um: float,
     roll_s: float,
 ) -> Motion:
-    """The motion through points (n,), (n,), n at least 3, 4 where `curved`.
+    """The parabola through points (n,), (n,), n at least 4.
 
     Args:
         t_s: times, increasing.
         x_um: positions along the flow.
-        curved: fit an acceleration too.
         noise_um: standard deviation of a centroid, never believed to be smaller.
         roll_s: how long the noise is alike.
     """
@@ -61,9 +59,6 @@ def fit_motion(
     span_s = float(t[-1] - t[0])
     # Variances of the fit are those of so many more views than there are rolls.
     alike = n / min(n, 1.0 + span_s / roll_s)
-    if not curved:
-        sigma_um = max(noise_um, math.sqrt(float(off @ off) / (n - 2)))
-        return Motion(at_s, mean_um, speed, SIGMAS * sigma_um * math.sqrt(alike / spread))
     mean_square = spread / n
     bend = t * t - mean_square
     bend -= t * (float(t @ bend) / spread)

@@ -156,8 +156,7 @@ class PipelineResult:
     Attributes:
         n_objects: detections in the frame.
         n_judged: views that went to the network.
-        in_view: tracks that are followed and not decided yet; specks too small to matter are left
-            out.
+        in_view: tracks that are followed and not decided yet.
         decided: objects decided with this frame.
     """
 

@@ -92,8 +92,8 @@ def give_way() -> None:
 def leave_first_core() -> set[int]:
     """Keep this thread, and those that it starts, off the first core; returns where it could run.
 
-    What runs on the loop's core between two frames costs it the caches: a third of the time that
-    the next frame takes. With one core, or a system that can't say, nothing changes.
+    What runs on the loop's core between two frames costs it the caches. With one
+    core, or a system that can't say, nothing changes.
     """
     if not hasattr(os, "sched_setaffinity"):
         return set()

@@ -29,7 +29,7 @@ TRUTH_WORDS = {
     "purity": "healthy of what was collected",
     "yield": "healthy collected of healthy that passed",
     "unhealthy_recall": "unhealthy kept out of collect, of all unhealthy",
-    "healthy_loss": "healthy single ones that were judged unhealthy, unsure or no spheroid",
+    "healthy_loss": "healthy single ones judged unhealthy, unsure, no spheroid, or not alone",
     "unsafe": "entered collect without a decision of their own that says so",
     "unsafe_bodies": "numbers of these bodies in the simulator",
     "doubles": "touching pairs",

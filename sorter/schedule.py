@@ -171,7 +171,10 @@ class Scheduler:
         self._bodies.pop(object_id, None)
 
     def due_until_ns(self, now_ns: int) -> float | None:
-        """Until when arrivals matter to what `plan` may send now; None when nothing is due."""
+        """Until when arrivals matter to what `plan` may send now; None when nothing is due.
+
+        In liquid time or host time, whichever is later: they differ by a jump at most.
+        """
         due = self._due(now_ns)
         if not due:
             return None

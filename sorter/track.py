@@ -63,10 +63,14 @@ class TrackSettings(BaseModel):
         "beat is not known",
     )
     position_error_um: float = Field(
-        4.0, gt=0, description="error of one centroid, never believed to be smaller, µm"
+        4.0,
+        gt=0,
+        description="error of a centroid, for following and short tracks, µm",
     )
     noise_um: float = Field(
-        1.0, gt=0, description="standard deviation of a centroid, never believed to be smaller, µm"
+        1.0,
+        gt=0,
+        description="least standard deviation of a centroid, for arrivals, µm",
     )
     roll_s: float = Field(
         0.1, gt=0, description="how long a rolling body's centroid is off the same way, s"
@@ -211,7 +215,6 @@ class Track:
         motion = fit_motion(
             times_ns * 1e-9,
             np.array(self.x_um[first:]),
-            curved=True,
             noise_um=s.noise_um,
             roll_s=s.roll_s,
         )

@@ -47,7 +47,7 @@ def test_a_sinking_body_passes_within_its_interval(
     frames = slice(0, int(np.searchsorted(places, VIEW_UM)), 10)
     t, x = np.array(times[frames]), np.array(places[frames])
     recent = t >= t[-1] - 0.4
-    motion = fit_motion(t[recent], x[recent], curved=True, noise_um=1.0, roll_s=0.1)
+    motion = fit_motion(t[recent], x[recent], noise_um=1.0, roll_s=0.1)
     early_s, late_s = passage_s(
         motion,
         VIEW_UM + AHEAD_UM - motion.x_um,
