@@ -13,9 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from hardware_sim.anatomy import Anatomy, Balls, Cloud, Lump, directions, lumpy_surface
+from hardware_sim.anatomy import Anatomy, Balls, Cloud, directions
 from hardware_sim.bodies import Body, CloudBody, Patch
 from hardware_sim.body_spec import BodySpec, Kind
+from hardware_sim.debris import debris
 from hardware_sim.phenotypes import (
     DEFECTS,
     HARMLESS,
@@ -134,7 +135,7 @@ def make_body(spec: BodySpec, *, depth_of_field_um: float = 100.0) -> CloudBody:
     elif spec.kind == "fibre":
         anatomy = _fibre(spec, rng)
     else:
-        anatomy = _debris(spec, rng)
+        anatomy = debris(spec.diameter_um, rng)
     return CloudBody(spec, anatomy, depth_of_field_um)
 
 
@@ -176,26 +177,3 @@ def _fibre(spec: BodySpec, rng: np.random.Generator) -> Anatomy:
     weights = np.full(steps, 0.45, np.float32)
     reach = float(np.linalg.norm(points, axis=1).max()) + radius
     return Anatomy(grains=Cloud(points, weights, radius), bounding_um=reach)
-
-
-def _debris(spec: BodySpec, rng: np.random.Generator) -> Anatomy:
-    """One angular grain, or a clump of several."""
-    radius = spec.diameter_um / 2
-    count = max(1, int(rng.poisson(radius / 5.0)))
-    size = radius / count**0.4
-    places = directions(rng, count) * np.float32((radius - size) * 0.9)
-    lumps = tuple(
-        Lump(
-            centre_um=np.asarray(place, np.float32),
-            surface=lumpy_surface(
-                rng, size * rng.uniform(0.7, 1.0), bumps=6, height=0.15, width_rad=(0.3, 0.8),
-                stretch=0.25,
-            ),
-            mean_radius_um=size,
-            absorption_per_um=float(rng.uniform(0.02, 0.08)),
-            rim=0.8,
-            rim_floor=0.15,
-        )
-        for place in places
-    )  # fmt: skip
-    return Anatomy(lumps=lumps, bounding_um=radius * 1.4)

@@ -300,7 +300,9 @@ class Pipeline:
             )
             if look and self._hides_body(decision, views):
                 decision = self._decider.to_rest(decision, Reason.HIDDEN)
-            arrival = self.arrival(track)
+            arrival = self._tracker.arrival(
+                track, self._junction_um, ended=decision.reason is not Reason.SPECK
+            )
             column = self._decider.healthy_column
             decided.append(DecidedObject(track, views, arrival, decision, column))
         return decided

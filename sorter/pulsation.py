@@ -40,7 +40,7 @@ Array = NDArray[np.float64]
 SAMPLES = 16  # of one track: more are averaged; at 4 Hz and 0.5 s in view still 8 a period
 KEPT_TRACKS = 128
 STEPS = 4  # of Gauss-Newton from the grid; one from the last estimate
-GAIN, LOSS, RECENT_TRACKS = 10.0, 1.0, 8  # of squares, over the noise's variance
+GAIN, LOSS, RECENT_TRACKS = 5.0, 1.5, 8  # of squares, over the noise's variance
 NOTHING = 1e-5  # relative amplitude
 
 
@@ -72,7 +72,7 @@ class PulsationSettings(BaseModel):
         0.1, gt=0, lt=1, description="a beat whose relative amplitude is larger is not believed"
     )
     roll_s: float = Field(
-        0.1, gt=0, description="how long that noise is alike: period of a roll, s"
+        0.15, gt=0, description="how long that noise is alike: a slow roll's period, s"
     )
     min_significance: float = Field(
         10.0, gt=0, description="F ratio (beat against noise) from which the beat is believed"

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sorter.motion import Motion
 
 _STEADY_UM_S2 = 1e-3
+_MOST_DENSE = 1.25  # fastest sinking over the usual
 
 
 class ChannelSettings(BaseModel):
@@ -28,12 +29,13 @@ class ChannelSettings(BaseModel):
     max_liquid_um_s: float = Field(
         42_000.0, gt=0, description="speed of the liquid in the channel's middle, µm/s"
     )
-    slip_min: float = Field(0.70, gt=0, le=1, description="slowest body, share of its liquid's")
-    slip_max: float = Field(0.90, gt=0, le=1, description="fastest body, share of its liquid's")
+    slip_min: float = Field(0.62, gt=0, le=1, description="slowest body, share of its liquid's")
+    slip_max: float = Field(0.96, gt=0, le=1, description="fastest body, share of its liquid's")
     settling_100_um_s: float = Field(
-        300.0,
+        240.0,
         ge=0,
-        description="how fast a body of 100 µm sinks at most, µm/s; smaller ones as the square",
+        description="how fast a body of 100 µm sinks, give or take 40 %, µm/s; smaller ones as "
+        "the square of their diameter",
     )
     settled_um: float = Field(
         120.0, ge=0, description="bodies of this diameter and more have settled before the view, µm"
@@ -49,7 +51,9 @@ class ChannelSettings(BaseModel):
     def most_acceleration_um_s2(self, speed_um_s: float, diameter_um: float) -> float:
         """How much a body of that speed and diameter can speed up or slow down, µm/s²."""
         fastest = self.slip_max * self.max_liquid_um_s
-        sinking = self.settling_100_um_s * (self.looks_smaller * diameter_um / 100.0) ** 2
+        sinking = (
+            _MOST_DENSE * self.settling_100_um_s * (self.looks_smaller * diameter_um / 100.0) ** 2
+        )
         uneven = math.sqrt(max(0.02, 1.0 - speed_um_s / fastest))
         return 4.0 * fastest * sinking / self.height_um * uneven
 

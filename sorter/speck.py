@@ -3,8 +3,7 @@
 Small debris floats at all heights and is mostly out of focus, which spreads its outline: what
 looks 30 µm wide may be 15 µm. But blur moves light about and takes none out, so the integrated
 deficit of light, over a window wide enough to hold the spread, tells a particle's size better than
-its outline does. Only slow objects, which run along the floor near the focus, look as large as
-they are.
+its outline does. In focus the outline tells it as well: nothing looks smaller than it is.
 """
 
 from __future__ import annotations
@@ -30,18 +29,19 @@ class SpeckSettings(BaseModel):
         ge=0,
         description="a small object with fewer whole views flickers at the limit of detection",
     )
+    looks_um: float = Field(
+        28.5, ge=0, description="an object that looks smaller than this, µm; blur only enlarges"
+    )
     deficit_um2: float = Field(
-        185.0, ge=0, description="an object that takes out less light than this opaque area, µm²"
+        360.0, ge=0, description="or that takes out less light than this opaque area, µm²"
     )
     floor_below_um_s: float = Field(
         8_000.0, ge=0, description="speed up to which small bodies run along the floor, µm/s"
     )
-    floor_um: float = Field(
-        23.0, ge=0, description="a small body on the floor that looks smaller than this, µm"
+    floor_looks_um: float = Field(
+        30.0, ge=0, description="the first limit on the floor, a little out of focus, µm"
     )
-    floor_deficit_um2: float = Field(
-        205.0, ge=0, description="or takes out less light than this opaque area, µm²"
-    )
+    floor_deficit_um2: float = Field(370.0, ge=0, description="the second limit there, µm²")
 
 
 def is_speck(
@@ -57,8 +57,8 @@ def is_speck(
     """
     s = settings
     if speed_um_s < s.floor_below_um_s:
-        return diameter_um < s.floor_um or deficit_um2 < s.floor_deficit_um2
-    return deficit_um2 < s.deficit_um2
+        return diameter_um < s.floor_looks_um or deficit_um2 < s.floor_deficit_um2
+    return diameter_um < s.looks_um or deficit_um2 < s.deficit_um2
 
 
 def deficit_um2(pixels: Pixels, detection: Detection, *, pitch_um: float) -> float:

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from sorter.beat import Beat
+from sorter.descent import diameters_seen_um, passage_of_descents_s
 from sorter.detection import Detection
 from sorter.line import Line
 from sorter.motion import SIGMAS, Motion, fit_motion
@@ -23,6 +25,7 @@ from sorter.pulsation import PulsationSettings
 from sorter.sinking import ChannelSettings, passage_s
 
 _FITTED_VIEWS = 6  # with fewer, residuals tell nothing
+_BEAT_LEFT = 0.07  # of its largest shift in the view, at the worst frequency
 
 
 class TrackSettings(BaseModel):
@@ -127,6 +130,7 @@ class Track:
     x_um: list[float] = field(default_factory=list)
     _line: Line = field(default_factory=Line)
     _diameters_um: list[float] = field(default_factory=list)
+    _deficits_um2: list[float] = field(default_factory=list)
 
     @property
     def n(self) -> int:
@@ -142,6 +146,7 @@ class Track:
         self.liquid_ns.append(liquid_ns)
         self.x_um.append(x_um)
         self._diameters_um.append(detection.diameter_um)
+        self._deficits_um2.append(detection.deficit_um2)
         self.double |= detection.double
         self.last, self.last_x_um, self.last_y_um = detection, x_um, y_um
         self.last_liquid_ns, self.last_exposed_ns = liquid_ns, exposed_ns
@@ -169,15 +174,32 @@ class Track:
         slack = min(3 * error, self.settings.max_speed_um_s) * abs(ahead_s)
         return x + speed * ahead_s, self.settings.gate_um + min(slack, 4 * self.settings.gate_um)
 
-    def arrival(self, junction_um: float, beat: Beat | None = None) -> Arrival | None:
+    def arrival(
+        self, junction_um: float, beat: Beat | None = None, *, ended: bool = False
+    ) -> Arrival | None:
         """When the body reaches `junction_um`; None before its second whole view.
 
         The interval is that of all motions within three standard errors that a body of its size can
         have (`sorter.sinking`), widened by what the flow itself may change on the way, which is
-        less where the pump's beat is known.
+        less where the pump's beat is known. Once the track has `ended`, a small body's whole
+        descent is gone through (`sorter.descent`): narrower, and too slow to be done in each frame.
         """
         if self.n < 2:
             return None
+        passage_s = self._descent_s(junction_um, beat) if ended else None
+        early_s, late_s = passage_s or self._passage_s(junction_um, beat)
+        s = self.settings
+        middle_ns = self.origin_ns + (early_s + late_s) / 2 * 1e9
+        half_ns = (late_s - early_s) / 2 * 1e9
+        if beat is None:
+            half_ns += s.speed_tolerance * (middle_ns - self.last_liquid_ns)
+        else:
+            middle_ns, half_ns = beat.without(middle_ns, half_ns)
+            half_ns = math.hypot(half_ns, beat.error_ns(np.array(self.exposed_ns), middle_ns))
+        return Arrival(middle_ns, half_ns + self.exposed_error_ns)
+
+    def _passage_s(self, junction_um: float, beat: Beat | None) -> tuple[float, float]:
+        """Earliest and latest time at the junction, from the motion of the last views."""
         s = self.settings
         motion = self._motion(beat)
         early_s, late_s = passage_s(
@@ -188,14 +210,38 @@ class Track:
             min_speed_um_s=s.min_speed_um_s,
             max_speed_um_s=s.max_speed_um_s,
         )
-        middle_ns = self.origin_ns + (motion.at_s + (early_s + late_s) / 2) * 1e9
-        half_ns = (late_s - early_s) / 2 * 1e9
-        if beat is None:
-            half_ns += s.speed_tolerance * (middle_ns - self.last_liquid_ns)
-        else:
-            middle_ns, half_ns = beat.without(middle_ns, half_ns)
-            half_ns = math.hypot(half_ns, beat.error_ns(np.array(self.exposed_ns), middle_ns))
-        return Arrival(middle_ns, half_ns + self.exposed_error_ns)
+        return motion.at_s + early_s, motion.at_s + late_s
+
+    def _descent_s(self, junction_um: float, beat: Beat | None) -> tuple[float, float] | None:
+        """The same from all descents that a small body can have made; None for others."""
+        s = self.settings
+        diameter_um = median(self._diameters_um)
+        if diameter_um >= s.channel.settled_um or self.n < _FITTED_VIEWS:
+            return None
+        times_s = self._times_s(0, beat)
+        span_s = float(times_s[-1] - times_s[0])
+        # What the pump leaves after a descent is fitted is alike for all of the view.
+        unsure = s.speed_tolerance
+        if beat is not None:
+            unsure = 0.5 * beat.tolerance_at(self.last_exposed_ns)
+        of_pump_um = _BEAT_LEFT * unsure * self.speed_um_s * span_s
+        return passage_of_descents_s(
+            times_s,
+            np.array(self.x_um),
+            junction_um,
+            diameters_um=diameters_seen_um(diameter_um, median(self._deficits_um2)),
+            channel=s.channel,
+            noise_um=math.hypot(s.noise_um, of_pump_um),
+            roll_s=max(s.roll_s, span_s),
+        )
+
+    def _times_s(self, first: int, beat: Beat | None) -> NDArray[np.float64]:
+        """Times of the views from `first` on, in liquid time since `origin_ns`, the beat's shift
+        added where it is known."""
+        times_ns = np.array(self.liquid_ns[first:], np.float64) - self.origin_ns
+        if beat is not None:
+            times_ns += beat.shift_ns(np.array(self.exposed_ns[first:]))
+        return times_ns * 1e-9
 
     def _motion(self, beat: Beat | None) -> Motion:
         """How the body moves, by what was seen of it last."""
@@ -209,11 +255,9 @@ class Track:
         exposed_ns = np.array(self.exposed_ns)
         first = int(np.searchsorted(exposed_ns, exposed_ns[-1] - s.recent_s * 1e9))
         first = min(first, self.n - _FITTED_VIEWS)
-        times_ns = np.array(self.liquid_ns[first:], np.float64) - self.origin_ns
-        if beat is not None:
-            times_ns += beat.shift_ns(exposed_ns[first:])
+        times_s = self._times_s(first, beat)
         motion = fit_motion(
-            times_ns * 1e-9,
+            times_s,
             np.array(self.x_um[first:]),
             noise_um=s.noise_um,
             roll_s=s.roll_s,
@@ -222,7 +266,7 @@ class Track:
             return motion
         # An unknown beat of amplitude A looks like an acceleration of up to A v w in a view that is
         # short against it, and of some 8 A v / span in a long one.
-        rate_hz = min(math.tau * s.pulsation.max_hz, 8e9 / (times_ns[-1] - times_ns[0]))
+        rate_hz = min(math.tau * s.pulsation.max_hz, 8.0 / float(times_s[-1] - times_s[0]))
         of_pump = s.speed_tolerance * motion.speed_um_s * rate_hz
         return replace(
             motion,

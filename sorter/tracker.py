@@ -80,7 +80,7 @@ class Tracker:
             )
         return True
 
-    def arrival(self, track: Track, junction_um: float) -> Arrival | None:
+    def arrival(self, track: Track, junction_um: float, *, ended: bool = False) -> Arrival | None:
         """Arrival of a track; one seen only a few times moves like a body close to it.
 
         Fragments and satellites come and go from view to view, and travel with their body. Without
@@ -89,7 +89,7 @@ class Tracker:
         s = self.settings
         beat = self.pulsation.beat_at(track.last_exposed_ns)
         if track.n >= s.short_views:
-            return track.arrival(junction_um, beat)
+            return track.arrival(junction_um, beat, ended=ended)
         near = [t for t in self.tracks if t.n >= s.short_views and self._is_beside(track, t)]
         if not near:
             return track.arrival(junction_um, beat)

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from drivers.exposure_clock import Exposure, ExposureClock, TransferModel
@@ -55,18 +53,17 @@ def errors(s: Stream, found: list[Exposure]) -> tuple[Ints, Ints]:
     return np.abs(off), np.array([e.error_ns for e in found])
 
 
-@given(
-    seed=st.integers(0, 10_000),
-    drift_ppm=st.floats(-90, 90),
-    rate_hz=st.sampled_from([50.0, 110.0, 200.0]),
-)
-@settings(max_examples=12, deadline=None)
-def test_truth_lies_in_the_interval(seed: int, drift_ppm: float, rate_hz: float) -> None:
-    s = stream(seed, rate_hz=rate_hz, drift_ppm=drift_ppm)
-    off, bound = errors(s, s.play(ExposureClock(MODEL)))
-    # The bound is one of 99.9 %, and an unlucky minimum stays for a while: so a share, not all.
-    assert np.mean(off > bound) < 0.05
-    assert np.all(off <= bound + 200_000)
+@pytest.mark.parametrize("rate_hz", [50.0, 110.0, 200.0])
+def test_truth_lies_in_the_interval(rate_hz: float) -> None:
+    """The bound is one of 99.9 %, and an unlucky minimum stays for a while: many streams."""
+    outside, worst_ns = [], 0
+    for seed, drift_ppm in enumerate(np.linspace(-90.0, 90.0, 25)):
+        s = stream(seed, rate_hz=rate_hz, drift_ppm=float(drift_ppm))
+        off, bound = errors(s, s.play(ExposureClock(MODEL)))
+        outside.append(float(np.mean(off > bound)))
+        worst_ns = max(worst_ns, int((off - bound).max()))
+    assert np.mean(outside) < 0.005
+    assert worst_ns < 500_000
 
 
 def test_interval_narrows_and_drift_is_found() -> None:

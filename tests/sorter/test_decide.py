@@ -110,6 +110,12 @@ CASES: Sequence[Case] = (
         Reason.SPECK,
     ),
     Case(
+        "dark, and smaller than anything that matters looks",
+        views(NONE, n=6, diameter_um=28, deficit_um2=800),
+        "waste",
+        Reason.SPECK,
+    ),
+    Case(
         "debris that takes out light",
         views(NONE, n=6, diameter_um=40, deficit_um2=800),
         "waste",
@@ -117,19 +123,19 @@ CASES: Sequence[Case] = (
     ),
     Case(
         "small, but nobody knows how dark",
-        views(NONE, n=6, diameter_um=26),
+        views(NONE, n=6, diameter_um=29),
         "waste",
         Reason.TOO_SMALL,
     ),
     Case(
         "on the floor, in focus, and small",
-        views(NONE, n=6, diameter_um=22, deficit_um2=300, speed_um_s=4_000),
+        views(NONE, n=6, diameter_um=29, deficit_um2=500, speed_um_s=4_000),
         "waste",
         Reason.SPECK,
     ),
     Case(
         "on the floor, in focus, and larger",
-        views(NONE, n=6, diameter_um=24, deficit_um2=300, speed_um_s=4_000),
+        views(NONE, n=6, diameter_um=32, deficit_um2=500, speed_um_s=4_000),
         "waste",
         Reason.TOO_SMALL,
     ),

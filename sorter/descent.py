@@ -1,0 +1,203 @@
+"""When a small body passes a place downstream: every descent that could have shown what was seen.
+
+A small body sinks through the laminar profile while it flows (see `sorter.sinking`). Its height
+and its slip can't be seen, but each pair of them, with a settling speed that fits its size, draws
+a path x(t) of its own. Paths are drawn for a grid of heights and settling speeds, and each is
+fitted to the views by least squares: where it begins, and the slip. Its misfit is that of these, in
+variances, and how far slip, size and density are from what is usual, in theirs. All paths within
+nine of the best (three sigma) go on to the junction; what they say there, earliest to latest, is
+the answer.
+
+The path is exact: with u(z) = 4 (z/h) (1 - z/h), U its integral, and z falling at w to the floor,
+
+    integral of u dt  =  (U(z0) - U(z)) / w  +  u(floor) * time since it landed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sorter.motion import SIGMAS
+from sorter.sinking import ChannelSettings
+
+Floats = NDArray[np.float64]
+
+SAMPLES = 12  # views are averaged to so many
+# Places in the ranges that bodies can have, which are taken to be three sigma to each side.
+_SLIPS = np.linspace(-0.9, 0.9, 11)
+_SIZES = np.linspace(-0.8, 0.8, 5)
+_DENSITIES = np.array([-0.7, 0.0, 0.7])
+_DENSITY = 0.4  # range of the density's share in the settling speed, to each side
+_NO_SINKING_UM_S = 0.05
+_HALVINGS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class _Paths:
+    """Descents, one an element: height at time 0, settling speed, height on the floor.
+
+    Attributes:
+        z_um, sinking_um_s, floor_um: (n,).
+        unusual: (n,) squared distance of size and density from the usual, in variances.
+        h_um: of the channel.
+    """
+
+    z_um: Floats
+    sinking_um_s: Floats
+    floor_um: Floats
+    unusual: Floats
+    h_um: float
+
+    def of(self, chosen: NDArray[np.bool_]) -> _Paths:
+        """Some of them."""
+        return _Paths(
+            self.z_um[chosen],
+            self.sinking_um_s[chosen],
+            self.floor_um[chosen],
+            self.unusual[chosen],
+            self.h_um,
+        )
+
+    def come_s(self, t_s: Floats) -> Floats:
+        """(n, m) integrals of u from time 0 to times (n or 1, m), in s at the largest speed."""
+        z, w, floor = self.z_um[:, None], self.sinking_um_s[:, None], self.floor_um[:, None]
+        lands_s = (z - floor) / w
+        now = np.clip(z - w * t_s, floor, self.h_um - floor)
+        falling = (self._integral(z) - self._integral(now)) / w
+        return np.asarray(falling + self._share(floor) * np.maximum(0.0, t_s - lands_s))
+
+    def when_s(self, come_s: Floats) -> Floats:
+        """(n,) times at which the integrals reach ``come_s`` (n,), by bisection."""
+        z, w, floor = self.z_um, self.sinking_um_s, self.floor_um
+        lands_s = (z - floor) / w
+        until_s = (self._integral(z) - self._integral(floor)) / w
+        low, high = np.zeros_like(z), lands_s
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            short = (self._integral(z) - self._integral(z - w * middle)) / w < come_s
+            low, high = np.where(short, middle, low), np.where(short, high, middle)
+        landed_s = lands_s + (come_s - until_s) / self._share(floor)
+        return np.where(come_s >= until_s, landed_s, 0.5 * (low + high))
+
+    def share_at(self, t_s: Floats) -> Floats:
+        """(n,) share of the largest liquid speed at times (n,)."""
+        return self._share(np.maximum(self.floor_um, self.z_um - self.sinking_um_s * t_s))
+
+    def _share(self, z_um: Floats) -> Floats:
+        rel = z_um / self.h_um
+        return 4.0 * rel * (1.0 - rel)
+
+    def _integral(self, z_um: Floats) -> Floats:
+        """Of u over height, in µm."""
+        rel = z_um / self.h_um
+        return z_um * rel * (2.0 - 4.0 / 3.0 * rel)
+
+
+def passage_of_descents_s(
+    t_s: Floats,
+    x_um: Floats,
+    to_um: float,
+    *,
+    diameters_um: tuple[float, float],
+    channel: ChannelSettings,
+    noise_um: float,
+    roll_s: float,
+) -> tuple[float, float] | None:
+    """Earliest and latest time at which a body that was seen comes to ``to_um``.
+
+    Args:
+        t_s: times of the views (n,), n at least 6, increasing; the answer is on the same clock.
+        x_um: where it was (n,).
+        to_um: beyond all of them.
+        diameters_um: smallest and largest diameter that it can have, at three sigma.
+        channel: height, speed and slip; how fast bodies sink.
+        noise_um: least standard deviation of a position.
+        roll_s: how long that noise is alike.
+
+    Returns:
+        None when no descent shows what was seen.
+    """
+    n = min(t_s.size, 1.0 + float(t_s[-1] - t_s[0]) / roll_s)
+    t, x = _averaged(t_s), _averaged(x_um)
+    at_s, mean_um = float(t.mean()), float(x.mean())
+    t, x = t - at_s, x - mean_um
+    paths = _grid(float(t @ x) / float(t @ t), diameters_um, channel)
+    come = paths.come_s(t[None, :])
+    mean_come = come.mean(axis=1)
+    come -= mean_come[:, None]
+    spread = np.einsum("ij,ij->i", come, come)
+    speed = come @ x / spread
+    squares = np.maximum(0.0, x @ x - speed**2 * spread)
+    usual, range_ = _middle(channel.slip_min, channel.slip_max)
+    unusual = SIGMAS * (speed / channel.max_liquid_um_s - usual) / range_
+    variance = max(noise_um**2, float(squares.min()) / (t.size - 3))
+    # Averages of so many views count as rolls: within one, noise is alike.
+    misfit = squares / variance * (n / t.size) + unusual**2 + paths.unusual
+    likely = misfit - float(misfit.min())
+    can = (likely <= SIGMAS**2) & (np.abs(unusual) <= SIGMAS)
+    if not can.any():
+        return None
+    paths, speed, likely, spread = paths.of(can), speed[can], likely[can], spread[can]
+    ahead = (to_um - mean_um) / speed
+    passes_s = paths.when_s(ahead + mean_come[can])
+    # What is left of three sigma goes to where the fitted path lies and how fast it is run.
+    left = np.sqrt(variance * (SIGMAS**2 - likely) / n * (1.0 + ahead**2 / (spread / t.size)))
+    off_s = left / (speed * paths.share_at(passes_s))
+    return at_s + float((passes_s - off_s).min()), at_s + float((passes_s + off_s).max())
+
+
+def _averaged(values: Floats) -> Floats:
+    """At most `SAMPLES` means of successive values."""
+    if values.size <= SAMPLES:
+        return values
+    starts = np.arange(SAMPLES) * values.size // SAMPLES
+    counts = np.diff(np.append(starts, values.size))
+    return np.asarray(np.add.reduceat(values, starts) / counts)
+
+
+def _grid(speed_um_s: float, diameters_um: tuple[float, float], channel: ChannelSettings) -> _Paths:
+    """Descents that pass with about that speed: both heights for each slip, and each size."""
+    usual, range_ = _middle(channel.slip_min, channel.slip_max)
+    slips = usual + range_ * _SLIPS
+    shares = np.minimum(1.0, max(speed_um_s, 1.0) / (slips * channel.max_liquid_um_s))
+    low_um = 0.5 * (1.0 - np.sqrt(1.0 - shares)) * channel.height_um
+    heights_um = np.concatenate([low_um, channel.height_um - low_um])
+    usual_um, range_um = _middle(*diameters_um)
+    sizes_um = (usual_um + range_um * _SIZES)[:, None]
+    sinking = channel.settling_100_um_s * (sizes_um / 100.0) ** 2 * (1.0 + _DENSITY * _DENSITIES)
+    sinking_um_s = np.append(np.maximum(sinking.ravel(), _NO_SINKING_UM_S), _NO_SINKING_UM_S)
+    floors_um = np.append(np.repeat(sizes_um / 2, _DENSITIES.size), usual_um / 2)
+    unusual = SIGMAS**2 * (_SIZES[:, None] ** 2 + _DENSITIES**2)
+    unusual = np.append(unusual.ravel(), 0.0)
+    z_um = np.clip(heights_um[:, None], floors_um, channel.height_um - floors_um)
+    shape = z_um.shape
+    return _Paths(
+        z_um.ravel(),
+        np.broadcast_to(sinking_um_s, shape).ravel(),
+        np.broadcast_to(floors_um, shape).ravel(),
+        np.broadcast_to(unusual, shape).ravel(),
+        channel.height_um,
+    )
+
+
+def _middle(low: float, high: float) -> tuple[float, float]:
+    """Middle of a range, and how far it reaches to each side."""
+    return (low + high) / 2, (high - low) / 2
+
+
+def diameters_seen_um(diameter_um: float, deficit_um2: float) -> tuple[float, float]:
+    """Smallest and largest diameter that an object of some tens of µm can have.
+
+    Args:
+        diameter_um: as it looks; out of focus that is too large.
+        deficit_um2: light that it takes out, NaN where that was not measured. Dark bodies take out
+            less than their area, the more so the smaller they are.
+    """
+    if not deficit_um2 > 0:
+        return 0.55 * diameter_um, 1.1 * diameter_um
+    likely_um = 1.33 * sqrt(deficit_um2)
+    return 0.8 * likely_um, 1.2 * likely_um

@@ -1,0 +1,114 @@
+"""Passages found by going through all descents, against bodies followed step by step."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardware_sim.flow import height_at_view_um
+from sorter.descent import SAMPLES, Floats, diameters_seen_um, passage_of_descents_s
+from sorter.motion import fit_motion
+from sorter.sinking import ChannelSettings, passage_s
+from tests.sorter.falling import AHEAD_UM, FLOW, VIEW_UM, travel
+
+TO_UM = VIEW_UM + AHEAD_UM
+
+
+def seen(
+    diameter_um: float, height: float, slip: float, *, heavier: float = 1.0
+) -> tuple[Floats, Floats, float]:
+    """Times and places of the views, and when the junction is passed.
+
+    ``height`` goes from the lowest place that the body can have to the highest, 0 to 1.
+    """
+    lowest = diameter_um / 2
+    highest = height_at_view_um(diameter_um, FLOW.channel_height_um - lowest, FLOW)
+    start = lowest + height * (highest - lowest)
+    times, places = travel(diameter_um, start, slip, heavier=heavier)
+    views = slice(0, int(np.searchsorted(places, VIEW_UM)), 10)
+    return np.array(times[views]), np.array(places[views]), times[-1]
+
+
+def passage(t_s: Floats, x_um: Floats, diameters_um: tuple[float, float]) -> tuple[float, float]:
+    found = passage_of_descents_s(
+        t_s,
+        x_um,
+        TO_UM,
+        diameters_um=diameters_um,
+        channel=ChannelSettings(),
+        noise_um=1.0,
+        roll_s=0.1,
+    )
+    assert found is not None
+    return found
+
+
+@given(
+    diameter_um=st.floats(26, 70),
+    height=st.floats(0.0, 1.0),
+    slip=st.floats(0.67, 0.92),
+    heavier=st.floats(0.75, 1.25),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_junction_is_passed_within_the_interval(
+    diameter_um: float, height: float, slip: float, heavier: float, seed: int
+) -> None:
+    """At any height, slip and density, with noise of the views."""
+    t, x, passes_s = seen(diameter_um, height, slip, heavier=heavier)
+    noise_um = np.random.default_rng(seed).normal(0.0, 0.7, x.size)
+    early_s, late_s = passage(t, x + noise_um, (0.88 * diameter_um, 1.15 * diameter_um))
+    # The grid is coarse: some ms more, or a hundredth of the way.
+    slack_s = 0.005 + 0.01 * (passes_s - t[-1])
+    assert early_s - slack_s <= passes_s <= late_s + slack_s
+
+
+def test_it_is_narrower_than_what_the_last_motion_allows() -> None:
+    """Over all heights together."""
+    limits = {"min_speed_um_s": 1_800.0, "max_speed_um_s": 45_000.0}
+    by_motion, by_descents = 0.0, 0.0
+    for height in np.linspace(0.0, 1.0, 21):
+        t, x, _ = seen(35.0, float(height), 0.8)
+        motion = fit_motion(t, x, noise_um=1.0, roll_s=0.1)
+        first, last = passage_s(motion, TO_UM - motion.x_um, 35.0, ChannelSettings(), **limits)
+        early_s, late_s = passage(t, x, (31.0, 40.0))
+        by_motion += last - first
+        by_descents += late_s - early_s
+    assert by_descents < 0.8 * by_motion
+
+
+def test_a_body_on_the_floor_keeps_its_speed() -> None:
+    """Nothing that still sinks could have kept one speed for so long."""
+    t, x, passes_s = seen(40.0, 0.0, 0.8)
+    early_s, late_s = passage(t, x, (35.0, 46.0))
+    assert early_s < passes_s < late_s
+    assert late_s - early_s < 0.1 * (passes_s - t[-1])
+
+
+def test_what_no_descent_shows_has_no_interval() -> None:
+    """Faster than the liquid."""
+    t = np.linspace(0.0, 0.05, 2 * SAMPLES)
+    none = passage_of_descents_s(
+        t,
+        70_000.0 * t,
+        TO_UM,
+        diameters_um=(30.0, 40.0),
+        channel=ChannelSettings(),
+        noise_um=1.0,
+        roll_s=0.1,
+    )
+    assert none is None
+
+
+def test_diameters_by_the_light_that_is_missing() -> None:
+    low, high = diameters_seen_um(60.0, 560.0)  # out of focus it looks 60 µm wide
+    assert low < 31.5 < high
+    assert high < 40.0
+
+
+@pytest.mark.parametrize("deficit_um2", [math.nan, 0.0, -20.0])
+def test_diameters_by_the_outline_where_light_does_not_tell(deficit_um2: float) -> None:
+    assert diameters_seen_um(60.0, deficit_um2) == (33.0, 66.0)
