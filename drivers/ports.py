@@ -8,6 +8,7 @@ device times are integers of the dispenser's microsecond counter and end in ``_u
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
@@ -189,4 +190,91 @@ class Dispenser(Protocol):
 
     def close(self) -> None:
         """Gate to rest, then release the link; safe to call twice."""
+        ...
+
+
+class PumpState(StrEnum):
+    """What a pump does."""
+
+    STOPPED = "stopped"
+    RUNNING = "running"
+    HELD = "held"
+    REVERSING = "reversing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class PumpAbilities:
+    """What a pump can do besides running and being held.
+
+    Attributes:
+        rate: its rate can be set.
+        volume: it tells the volume so far.
+        reverse: it can push backwards, to free a clog.
+    """
+
+    rate: bool
+    volume: bool
+    reverse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PumpStatus:
+    """What a pump is known to do, as of host time ``at_ns``.
+
+    Attributes:
+        rate_ul_s: its set rate, µL/s; NaN where it has none.
+        volume_ul: infused so far, µL; NaN where it does not tell.
+    """
+
+    state: PumpState
+    rate_ul_s: float
+    volume_ul: float
+    at_ns: int
+
+
+class Pump(Protocol):
+    """What drives the flow. Stepped by the loop; no threads.
+
+    What a pump lacks (see `abilities`) raises `PumpError` when it is asked for.
+    """
+
+    def abilities(self) -> PumpAbilities:
+        """What it can do."""
+        ...
+
+    def start(self, now_ns: int) -> None:
+        """Flow at the set rate."""
+        ...
+
+    def stop(self, now_ns: int) -> None:
+        """End of the infusion."""
+        ...
+
+    def hold(self, now_ns: int) -> None:
+        """Hold the flow now; `resume` goes on where it was."""
+        ...
+
+    def resume(self, now_ns: int) -> None:
+        """Let a held flow go on."""
+        ...
+
+    def reverse(self, volume_ul: float, now_ns: int) -> None:
+        """A short pulse backwards, to free a clog; it ends held."""
+        ...
+
+    def set_rate_ul_s(self, rate_ul_s: float, now_ns: int) -> None:
+        """Set the rate, µL/s."""
+        ...
+
+    def status(self) -> PumpStatus:
+        """What it is known to do; never blocks."""
+        ...
+
+    def step(self, now_ns: int) -> None:
+        """Read what arrived, say again what is due; never blocks. Raises `PumpError`."""
+        ...
+
+    def close(self) -> None:
+        """Hold the flow, then release the port; safe to call twice."""
         ...

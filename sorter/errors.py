@@ -13,7 +13,8 @@ imports nothing.
     ├── HardwareError      3   hardware that does not answer, or answers wrongly
     │   ├── CameraError
     │   ├── LinkError          a port that is absent, busy or silent
-    │   └── DispenserError     a device that answers, but not as PROTOCOL.md says
+    │   ├── DispenserError     a device that answers, but not as PROTOCOL.md says
+    │   └── PumpError          a pump that does not do, or can't do, what it is told
     └── RunFault           4   a fault during a run
         └── RecordError        the record can't be written (a full disk, a dead recorder)
 """
@@ -88,6 +89,10 @@ class LinkError(HardwareError):
 
 class DispenserError(HardwareError):
     """A dispenser that answers, but not as ``drivers/PROTOCOL.md`` says."""
+
+
+class PumpError(HardwareError):
+    """A pump that does not do what it is told, or that can't."""
 
 
 class RunFault(SorterError):
