@@ -1,8 +1,8 @@
 """A second body in front of a spheroid, or behind it, through the whole view.
 
 In transmitted light a grain that travels with a spheroid, within its outline, is no detection of
-its own. It shows as a dark spot that stays where it is, or creeps, from view to view; what sticks
-to the spheroid or belongs to it rolls along with it, by 15 to 23 degrees a frame.
+its own. It shows as a dark spot that stays where it is, or creeps straight on, from view to view;
+what sticks to the spheroid or belongs to it rolls along with it, by 15 to 23 degrees a frame.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ class HiddenSettings(BaseModel):
         0.5, gt=0, lt=1, description="grey of a spot over the interior's, below which it is dark"
     )
     dark_share: float = Field(0.8, gt=0, le=1, description="share of the views that show it dark")
-    step_um: float = Field(
+    creep_um: float = Field(
         15.0, gt=0, description="how far it may creep from one view to the next, µm"
     )
-    step_share: float = Field(
-        0.85, gt=0, le=1, description="share of the steps that are no longer than that"
+    off_line_um: float = Field(
+        14.0, gt=0, description="how far off the straight line of its way it may appear, µm"
+    )
+    on_line_share: float = Field(
+        0.8, gt=0, le=1, description="share of the views in which it is no farther off"
     )
 
 
@@ -50,13 +53,37 @@ def hides_body(
     """
     if len(crops) < settings.min_views:
         return False
-    crops = crops[:: max(1, len(crops) // settings.enough_views)]
+    stride = max(1, len(crops) // settings.enough_views)
+    crops = crops[::stride]
     places, darkness = dark_spots(crops, settings.interior * diameter_um / 2 / pitch_um)
-    steps_um = np.hypot(*np.diff(places, axis=0).T) * pitch_um
+    if np.mean(darkness < settings.dark) < settings.dark_share:
+        return False
+    creeps, off = straight_way(places * pitch_um)
     return bool(
-        np.mean(darkness < settings.dark) >= settings.dark_share
-        and np.mean(steps_um <= settings.step_um) >= settings.step_share
+        creeps <= settings.creep_um * stride
+        and np.mean(off <= settings.off_line_um) >= settings.on_line_share
     )
+
+
+def straight_way(places_um: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """The straight way, at an even pace, that most of successive places lie on.
+
+    Medians of all pairs' slopes (H. Theil, "A rank-invariant method of linear and polynomial
+    regression analysis", Proc. Kon. Ned. Akad. Wet. A 53 (1950) 386): a few views in which
+    something else was darkest don't matter.
+
+    Args:
+        places_um: (n, 2), n at least 2.
+
+    Returns:
+        How far it goes from one place to the next, and (n,) how far each place is off the way.
+    """
+    n = len(places_um)
+    first, second = np.triu_indices(n, k=1)
+    pace = np.median((places_um[second] - places_um[first]) / (second - first)[:, None], axis=0)
+    from_start = places_um - np.arange(n)[:, None] * pace
+    off = from_start - np.median(from_start, axis=0)
+    return float(np.hypot(*pace)), np.asarray(np.hypot(off[:, 0], off[:, 1]))
 
 
 def dark_spots(

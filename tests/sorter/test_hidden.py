@@ -34,6 +34,11 @@ def creeping(view: int) -> tuple[float, float]:
     return -10.0 + view * 1.0, 2.0
 
 
+def crossing(view: int) -> tuple[float, float]:
+    """At 1.5 mm/s relative to the spheroid: from one side to the other while in view."""
+    return -14.0 + view * 1.22, 2.0
+
+
 def rolling(view: int) -> tuple[float, float]:
     """Stuck to the surface, 18 degrees a frame."""
     return RADIUS_PX * 0.9 * math.sin(math.radians(18 * view)), 3.0
@@ -47,6 +52,7 @@ def passing(view: int) -> tuple[float, float]:
 CASES: dict[str, tuple[Callable[[int], tuple[float, float]], float, bool]] = {
     "a grain that stays": (still, 40.0, True),
     "a grain that creeps": (creeping, 40.0, True),
+    "a grain that crosses": (crossing, 40.0, True),
     "debris stuck to it, rolling": (rolling, 40.0, False),
     "a grain that passes": (passing, 40.0, False),
     "a pale spot": (still, 80.0, False),
