@@ -65,7 +65,7 @@ def hides_body(
     )
 
 
-def straight_way(places_um: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+def straight_way(places_um: NDArray[np.floating]) -> tuple[float, NDArray[np.float64]]:
     """The straight way, at an even pace, that most of successive places lie on.
 
     Medians of all pairs' slopes (H. Theil, "A rank-invariant method of linear and polynomial
