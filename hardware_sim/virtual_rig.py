@@ -29,7 +29,6 @@ from hardware_sim.verdict import TrackRow, judge
 from hardware_sim.virtual_camera import VirtualCamera, VirtualClock
 from hardware_sim.virtual_link import VirtualDispenser
 from sorter.build import build_controller, build_vision, load_model
-from sorter.controller import RecordSink
 from sorter.record_rows import (
     CommandRow,
     CommandUpdate,
@@ -39,6 +38,7 @@ from sorter.record_rows import (
     ObjectUpdate,
     Row,
 )
+from sorter.record_sink import RecordSink
 from sorter.runner import StopRequest, turn
 from sorter.settings import RigSettings
 from sorter.status import Counters

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import cv2
 
-from drivers.ports import Camera, Clock, Dispenser
+from drivers.ports import Camera, Clock, Dispenser, Pump
 from models.bundle import Bundle, load_bundle
 from models.infer import Classifier
-from sorter.controller import Controller, RecordSink, ViewGeometry
+from sorter.controller import Controller, Oversight
 from sorter.crop import CropSettings
 from sorter.decide import Decider
 from sorter.errors import BundleError
 from sorter.journal import Journal, JournalledDispenser, JournalledVision
 from sorter.liquid import Liquid
 from sorter.pipeline import Pipeline, PixelVision, Vision
+from sorter.record_sink import RecordSink
 from sorter.schedule import Scheduler
 from sorter.segment import Segmenter
 from sorter.settings import RigSettings
 from sorter.tracker import Tracker
+from sorter.view import ViewGeometry
 
 
 def load_model(rig: RigSettings) -> tuple[Bundle, Classifier]:
@@ -82,6 +84,8 @@ def build_controller(
     vision: Vision,
     bundle: Bundle,
     record: RecordSink,
+    pump: Pump | None = None,
+    oversight: Oversight | None = None,
 ) -> Controller:
     """The loop over the given camera, dispenser and vision."""
     journal = Journal()
@@ -106,6 +110,9 @@ def build_controller(
         view=_view(rig),
         record=record,
         journal=journal,
+        prime_ns=int(rig.run.prime_s * 1e9),
+        pump=pump,
+        oversight=oversight,
     )
 
 

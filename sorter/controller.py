@@ -1,98 +1,52 @@
 """The loop: takes frames, decides, commands, records. Stepped; one thread; never blocks.
 
-        idle ──start──> running ──drain──> draining ──stop──> stopped
-                           └──────── fault ────┴────────────> faulted
-
-A step takes at most one frame. While draining, what was in view when the drain began is still
+A step takes at most one frame. `sorter.life` has the states that a run goes through; only while
+running is anything collected. While draining, what was in view when the drain began is still
 sorted; what comes after it goes to rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from drivers.ports import Acknowledged, Camera, Clock, Dispenser, DispenserEvent, Frame, Refused
+from drivers.ports import Camera, Clock, Dispenser, DispenserEvent, Frame, Pump, Refused
+from sorter.books import Books
 from sorter.decide import Decision, Reason
+from sorter.faults import Fault, Response
 from sorter.journal import Journal
-from sorter.liquid import Liquid
+from sorter.life import Life, RunState
+from sorter.liquid import FOREVER_NS, Liquid
 from sorter.object_row import object_row, telling_crops
 from sorter.pipeline import DecidedObject, Pipeline
-from sorter.record_rows import (
-    CommandRow,
-    CommandUpdate,
-    EventRow,
-    FrameRow,
-    Level,
-    ObjectRow,
-    ObjectUpdate,
-)
-from sorter.schedule import Ruling, Scheduler
+from sorter.record_rows import FrameRow, Level, ObjectRow
+from sorter.record_sink import RecordSink
+from sorter.schedule import Scheduler
 from sorter.status import Counters
 from sorter.track import Arrival, Track
+from sorter.view import ViewGeometry
 
 STATUS_PERIOD_NS = 400_000_000
 
 
-class RunState(StrEnum):
-    """Where a run is in its life."""
+class Oversight(Protocol):
+    """Somebody who looks for faults in what the loop does; `sorter.overseer.Overseer`."""
 
-    IDLE = "idle"
-    RUNNING = "running"
-    DRAINING = "draining"
-    STOPPED = "stopped"
-    FAULTED = "faulted"
+    def frame(self, row: FrameRow, lost: int, in_view: Sequence[Track]) -> None:
+        """A frame is done; so many were lost before it."""
 
-
-class RecordSink(Protocol):
-    """What the loop hands over; `sorter.record.Recorder` is the one that writes a file."""
-
-    def frame(self, row: FrameRow) -> None:
-        """One frame's times."""
-
-    def object(self, row: ObjectRow, crops: Sequence[NDArray[np.uint8]]) -> None:
-        """One decided object."""
-
-    def update_object(self, row: ObjectUpdate) -> None:
-        """A decision that was taken back."""
-
-    def command(self, row: CommandRow) -> None:
-        """A command that was sent."""
-
-    def update_command(self, row: CommandUpdate) -> None:
-        """News of a command."""
-
-    def event(self, row: EventRow) -> None:
-        """An event."""
-
-    def journal(self, blob: bytes) -> None:
-        """What a step got from outside."""
-
-    def status(self, counters: dict[str, Any]) -> None:
-        """The newest counters."""
-
-    def flush(self) -> None:
-        """Send on what waits; raises `RecordError`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ViewGeometry:
-    """Where the view lies, and how fast bodies can cross it."""
-
-    width_um: float
-    junction_um: float
-    min_speed_um_s: float
-    max_speed_um_s: float
-    frame_period_ns: int
+    def object(self, row: ObjectRow) -> None:
+        """An object is decided."""
 
 
 class Controller:
-    """One run of the loop over given parts; `sorter.build` wires them."""
+    """One run of the loop over given parts; `sorter.build` wires them.
+
+    Args:
+        prime_ns: nothing is collected for so long after the first frame.
+        pump: what holds the flow; without one, nothing does.
+        oversight: looks for faults; a replay has none.
+    """
 
     def __init__(
         self,
@@ -106,6 +60,9 @@ class Controller:
         view: ViewGeometry,
         record: RecordSink,
         journal: Journal,
+        prime_ns: int,
+        pump: Pump | None = None,
+        oversight: Oversight | None = None,
     ) -> None:
         self._clock = clock
         self._camera = camera
@@ -114,27 +71,52 @@ class Controller:
         self._scheduler = scheduler
         self._liquid = liquid
         self._view = view
-        self._record = record
+        self._books = Books(record, clock)
         self._journal = journal
+        self._prime_ns = prime_ns
+        self._pump = pump
+        self._oversight = oversight
+        self._asked: list[tuple[RunState, str, str]] = []
+        self._primed_ns = 0
         self._drain_ns: int | None = None
         self._waits_in_view = False
         self._last_frame: Frame | None = None
+        self._in_view: Sequence[Track] = ()
+        self._lost = 0
         self._last_status_ns = 0
-        self.counters = Counters()
-        self.state = RunState.IDLE
+        self.life = Life()
+
+    @property
+    def counters(self) -> Counters:
+        """What has been seen, decided and sent so far."""
+        return self._books.counters
 
     def start(self, now_ns: int) -> None:
-        """Start the camera. Raises `CameraError`."""
+        """Start camera and flow. Raises `CameraError`, `PumpError`."""
+        self._to(RunState.READY, now_ns, "run", "everything answers")
         self._camera.start()
-        self._to(RunState.RUNNING, now_ns, "started")
+        if self._pump is not None:
+            self._pump.start(now_ns)
+        self._primed_ns = FOREVER_NS  # until the first frame tells
+        self._to(RunState.PRIMING, now_ns, "run", "started")
 
-    def drain(self, now_ns: int, why: str) -> None:
+    def ask(self, state: RunState, by: str, why: str) -> None:
+        """Have the next step pause or resume the run, where it can.
+
+        Args:
+            state: `PAUSED`, or `PRIMING` to resume.
+            by: who or what wants it, see `sorter.life.Transition`.
+        """
+        self._asked.append((state, by, why))
+
+    def drain(self, now_ns: int, why: str, by: str = "run") -> None:
         """Sort what is in view and under way, take nothing new."""
-        if self.state is RunState.RUNNING:
+        if self.life.may(RunState.DRAINING):
+            # Of what stands still while the flow is held, nothing is waited for.
+            self._waits_in_view = self.life.state is not RunState.PAUSED  # until a frame tells
             self._drain_ns = now_ns
-            self._waits_in_view = True  # until a frame tells
             self._journal.drained()
-            self._to(RunState.DRAINING, now_ns, why)
+            self._to(RunState.DRAINING, now_ns, by, why)
 
     def is_drained(self) -> bool:
         """Nothing that was seen before the drain waits for a decision or for its opening's end."""
@@ -145,18 +127,24 @@ class Controller:
         self._camera.stop()
 
     def stop(self, now_ns: int) -> None:
-        """Camera off, gate to rest; what has no command is ruled to rest."""
+        """Camera off, flow held, gate to rest; what has no command is ruled to rest."""
         self._camera.stop()
         self._close_books(Reason.STOPPING, now_ns)
-        self._dispenser.rest(now_ns)
-        self._to(RunState.STOPPED, now_ns, "stopped")
+        self._hold_and_rest(now_ns)
+        self._to(RunState.STOPPED, now_ns, "run", "stopped")
         self._publish(now_ns)
 
-    def fault(self, now_ns: int, why: str) -> None:
-        """Rule everything to rest and note the fault; the caller sends the gate to rest first."""
+    def fault(self, now_ns: int, why: str, by: str = "run") -> None:
+        """Rule everything to rest and note the fault; the caller holds flow and gate first."""
         self._close_books(Reason.FAULT, now_ns)
-        self._to(RunState.FAULTED, now_ns, why, level="fault")
+        self._to(RunState.FAULTED, now_ns, by, why, level="fault")
         self._publish(now_ns)
+
+    def note(self, fault: Fault, response: Response) -> None:
+        """Write a fault down."""
+        text = f"{fault.what}. {fault.do}"
+        level: Level = "fault" if response is Response.STOP else "warning"
+        self._books.event(fault.at_ns, level, fault.kind.value, text)
 
     def step(self, now_ns: int) -> bool:
         """One turn of the loop; True when it took a frame.
@@ -164,15 +152,20 @@ class Controller:
         Raises `CameraError`, `LinkError`, `DispenserError`, `RecordError`.
         """
         self._journal.begin(now_ns)
+        self._obey(now_ns)
         for event in self._dispenser.step(now_ns):
             self._hear(event, now_ns)
+        if self._pump is not None:
+            self._pump.step(now_ns)
+        if self.life.state is RunState.PRIMING and now_ns >= self._primed_ns:
+            self._to(RunState.RUNNING, now_ns, "run", "primed")
         frame = self._camera.pop()
         n_objects = 0
         if frame is not None:
             crowded = self._camera.waiting() > 0
             self._journal.took(frame, crowded=crowded)
             n_objects = self._take(frame, now_ns, crowded=crowded)
-        self._apply(self._scheduler.plan(now_ns), now_ns)
+        self._books.rulings(self._scheduler.plan(now_ns), now_ns)
         if frame is not None:
             self._scheduler.prune(now_ns)
             self._finish_frame(frame, n_objects)
@@ -183,13 +176,43 @@ class Controller:
         self._journal_step()
         return frame is not None
 
+    def _obey(self, now_ns: int) -> None:
+        """Pause or resume, as was asked since the last step."""
+        asked, self._asked = self._asked, []
+        for state, by, why in asked:
+            if not self.life.may(state):
+                continue
+            self._journal.asked(state.value)
+            if state is RunState.PAUSED:
+                self._hold_and_rest(now_ns)
+                self._to(RunState.PAUSED, now_ns, by, why, level="warning")
+                self._books.rulings(self._scheduler.hold(now_ns), now_ns)
+                self._close_books(Reason.HELD, now_ns)
+            elif state is RunState.PRIMING:
+                if self._pump is not None:
+                    self._pump.resume(now_ns)
+                # What lies between view and junction was lost sight of.
+                self._primed_ns = now_ns + max(self._prime_ns, self._view.flush_ns)
+                self._to(RunState.PRIMING, now_ns, by, why)
+
+    def _hold_and_rest(self, now_ns: int) -> None:
+        """Flow held first, then the gate to rest: nothing may arrive between the two."""
+        if self._pump is not None:
+            self._pump.hold(now_ns)
+        self._dispenser.rest(now_ns)
+
     def _take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
         """One frame through the pipeline; returns the number of objects in it."""
+        if self.life.state is RunState.PAUSED:
+            # Bodies that stand still would be learnt as background.
+            self._last_frame = frame
+            return 0
+        if self._last_frame is None:
+            self._primed_ns = frame.exposed_ns + self._prime_ns
         liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
-        self._answer_gap(frame, liquid_ns)
+        self._lost = self._answer_gap(frame, liquid_ns)
         result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
-        crossing_ns = self._view.junction_um / self._view.max_speed_um_s * 1e9
-        self._scheduler.looked(liquid_ns - frame.exposed_error_ns + crossing_ns)
+        self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)
         self._observe(result.in_view, liquid_ns, now_ns)
         if self._drain_ns is not None:
             before = [t for t in result.in_view if t.first_exposed_ns <= self._drain_ns]
@@ -197,6 +220,7 @@ class Controller:
         for decided in result.decided:
             self._decided(decided, frame, liquid_ns, now_ns)
         self._last_frame = frame
+        self._in_view = result.in_view
         return result.n_objects
 
     def _observe(self, in_view: Sequence[Track], liquid_ns: float, now_ns: int) -> None:
@@ -204,11 +228,9 @@ class Controller:
         until_ns = self._scheduler.due_until_ns(now_ns)
         if until_ns is None:
             return
-        view = self._view
         for track in in_view:
-            flight_s = (view.junction_um - track.last_x_um) / view.max_speed_um_s
-            if liquid_ns + flight_s * 1e9 <= until_ns:
-                arrival = self._pipeline.arrival(track) or self._anywhen(liquid_ns)
+            if liquid_ns + self._view.earliest_ns(track.last_x_um) <= until_ns:
+                arrival = self._pipeline.arrival(track) or self._view.anywhen(liquid_ns)
                 self._scheduler.observe(track.id, arrival)
 
     def _finish_frame(self, frame: Frame, n_objects: int) -> None:
@@ -221,40 +243,29 @@ class Controller:
             done_ns=done_ns,
             n_objects=n_objects,
         )
-        self.counters.frame(row)
-        self._record.frame(row)
+        self._books.frame(row)
+        if self._oversight is not None:
+            self._oversight.frame(row, self._lost, self._in_view)
 
-    def _answer_gap(self, frame: Frame, liquid_ns: float) -> None:
-        """Lost frames: count them, and if a body could have passed unseen, keep the gate shut."""
+    def _answer_gap(self, frame: Frame, liquid_ns: float) -> int:
+        """Lost frames, their number: where a body could have passed unseen, the gate stays shut."""
         last = self._last_frame
         if last is None or frame.number <= last.number + 1:
-            return
+            return 0
         missing = frame.number - last.number - 1
-        self.counters.frames_dropped += missing
+        self._books.counters.frames_dropped += missing
         gap_s = (frame.exposed_ns - last.exposed_ns) * 1e-9
-        # Two whole views are needed before a body counts as seen at all.
-        hidden_s = gap_s + 3 * self._view.frame_period_ns * 1e-9
-        hides = self._view.width_um < hidden_s * self._view.max_speed_um_s
-        if hides:
-            view = self._view
-            slowest_um_s = max(view.min_speed_um_s, view.width_um / hidden_s)
-            first_ns = liquid_ns - gap_s * 1e9 + view.junction_um / view.max_speed_um_s * 1e9
-            last_ns = liquid_ns + (view.junction_um - view.width_um) / slowest_um_s * 1e9
-            self._scheduler.blind(first_ns, last_ns)
-        self._event(
+        unseen = self._view.unseen(gap_s, liquid_ns)
+        if unseen is not None:
+            self._scheduler.blind(*unseen)
+        self._books.event(
             frame.received_ns,
             "warning",
             "frames_lost",
             f"{missing} frames lost before frame {frame.number}; "
-            + ("what may have passed unseen goes to rest" if hides else "no body can have passed"),
+            + ("what may have passed unseen goes to rest" if unseen else "no body can have passed"),
         )
-
-    def _anywhen(self, liquid_ns: float) -> Arrival:
-        """Arrival of a body in view whose speed is not known."""
-        view = self._view
-        first_ns = (view.junction_um - view.width_um) / view.max_speed_um_s * 1e9
-        last_ns = view.junction_um / view.min_speed_um_s * 1e9
-        return Arrival(liquid_ns + (first_ns + last_ns) / 2, (last_ns - first_ns) / 2)
+        return missing
 
     def _decided(self, decided: DecidedObject, frame: Frame, liquid_ns: float, now_ns: int) -> None:
         """Hand the object to the recorder, then to the scheduler."""
@@ -263,61 +274,34 @@ class Controller:
         rest = self._scheduler.rest_outlet
         if arrival is None and decision.outlet != rest:
             decision = _changed(decision, rest, Reason.UNSEEN)
-        if self._drain_ns is not None and track.first_exposed_ns > self._drain_ns:
-            decision = _changed(decision, rest, Reason.STOPPING)
-        arrival = arrival or self._anywhen(track.last_liquid_ns)
-        self.counters.decided(decision)
+        unfit = self._unfit(track)
+        if unfit is not None:
+            decision = _changed(decision, rest, unfit)
+        arrival = arrival or self._view.anywhen(track.last_liquid_ns)
         row = self._row(decided, decision, arrival, frame, self._clock.now_ns())
-        self._record.object(row, telling_crops(decided))
+        self._books.object(row, decision, telling_crops(decided))
+        if self._oversight is not None:
+            self._oversight.object(row)
         if decision.reason is Reason.SPECK:
             self._scheduler.forget(track.id)  # it may go anywhere
         else:
-            self._apply(self._scheduler.decided(track.id, arrival, decision, now_ns), now_ns)
+            self._books.rulings(
+                self._scheduler.decided(track.id, arrival, decision, now_ns), now_ns
+            )
 
-    def _apply(self, rulings: Sequence[Ruling], now_ns: int) -> None:
-        """Write down what became of objects: a command, or another outlet than decided."""
-        for ruling in rulings:
-            if ruling.command is not None:
-                c = ruling.command
-                self.counters.commands += 1
-                self._record.command(
-                    CommandRow(
-                        id=c.id,
-                        object_id=ruling.object_id,
-                        outlet=c.outlet,
-                        open_us=c.open_us,
-                        close_us=c.close_us,
-                        sent_ns=self._clock.now_ns(),
-                    )
-                )
-            else:
-                self.counters.changed(ruling.before, ruling.decision)
-                self._record.update_object(
-                    ObjectUpdate(
-                        id=ruling.object_id,
-                        changed_ns=now_ns,
-                        changed_outlet=ruling.decision.outlet,
-                        changed_reason=ruling.decision.reason.value,
-                    )
-                )
+    def _unfit(self, track: Track) -> Reason | None:
+        """Why nothing seen now may be collected, whatever it is."""
+        if self._drain_ns is not None and track.first_exposed_ns > self._drain_ns:
+            return Reason.STOPPING
+        if track.first_exposed_ns < self._primed_ns:
+            return Reason.PRIMING
+        return None
 
     def _hear(self, event: DispenserEvent, now_ns: int) -> None:
         """News from the dispenser."""
-        if isinstance(event, Acknowledged):
-            self._record.update_command(CommandUpdate(event.id, acked_ns=event.at_ns))
-        elif isinstance(event, Refused):
-            self._record.update_command(CommandUpdate(event.id, refused=event.reason))
-            self._event(now_ns, "warning", "refused", f"command {event.id}: {event.reason}")
-            self._apply(self._scheduler.refused(event.id, now_ns), now_ns)
-        else:
-            self._record.update_command(
-                CommandUpdate(
-                    event.id,
-                    opened_us=event.opened_us,
-                    closed_us=event.closed_us,
-                    executed_ns=event.at_ns,
-                )
-            )
+        self._books.news(event, now_ns)
+        if isinstance(event, Refused):
+            self._books.rulings(self._scheduler.refused(event.id, now_ns), now_ns)
 
     def _close_books(self, reason: Reason, now_ns: int) -> None:
         """Decide what is still in view, and rule all that waits to rest."""
@@ -325,11 +309,10 @@ class Controller:
             for decided in self._pipeline.drain():
                 rest = self._scheduler.rest_outlet
                 changed = _changed(decided.decision, rest, reason)
-                self.counters.decided(changed)
-                arrival = self._anywhen(decided.track.last_liquid_ns)
+                arrival = self._view.anywhen(decided.track.last_liquid_ns)
                 row = self._row(decided, changed, arrival, self._last_frame, now_ns)
-                self._record.object(row, telling_crops(decided))
-        self._apply(self._scheduler.abandon(reason), now_ns)
+                self._books.object(row, changed, telling_crops(decided))
+        self._books.rulings(self._scheduler.abandon(reason), now_ns)
 
     def _row(
         self,
@@ -351,20 +334,19 @@ class Controller:
 
     def _publish(self, now_ns: int) -> None:
         self._last_status_ns = now_ns
-        self._record.status(self.counters.snapshot(self.state.value, self._scheduler.waiting))
-        self._record.flush()
+        self._books.status(self.life.state.value, self._scheduler.waiting)
 
     def _journal_step(self) -> None:
         blob = self._journal.blob()
         if blob is not None:
-            self._record.journal(blob)
+            self._books.journal(blob)
 
-    def _to(self, state: RunState, now_ns: int, why: str, level: Level = "info") -> None:
-        self.state = state
-        self._event(now_ns, level, state.value, why)
-
-    def _event(self, at_ns: int, level: Level, name: str, text: str) -> None:
-        self._record.event(EventRow(at_ns, level, name, text))
+    def _to(
+        self, state: RunState, now_ns: int, by: str, why: str, *, level: Level = "info"
+    ) -> None:
+        """Go to another state, and write down who or what caused it."""
+        self.life.move(state, now_ns, by=by, why=why)
+        self._books.event(now_ns, level, state.value, why if by == "run" else f"{why} (by {by})")
 
 
 def _changed(decision: Decision, outlet: str, reason: Reason) -> Decision:

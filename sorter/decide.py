@@ -40,6 +40,8 @@ class Reason(StrEnum):
     UNSEEN = "unseen"
     HIDDEN = "hidden"
     SHADOW = "shadow"
+    PRIMING = "priming"
+    HELD = "held"
     STOPPING = "stopping"
     FAULT = "fault"
 

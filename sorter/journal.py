@@ -57,6 +57,7 @@ class Step(msgspec.Struct, array_like=True):
         crowded: more frames waited when the frame was taken.
         hides: for each object that would be collected, whether another body hides in it.
         learnt: the step had no frame, and used the moment to learn from a track.
+        asked: states that the run was asked for, and went to, at the begin of the step.
     """
 
     now_ns: int
@@ -69,10 +70,11 @@ class Step(msgspec.Struct, array_like=True):
     learnt: bool = False
     crowded: bool = False
     hides: list[bool] = msgspec.field(default_factory=list)
+    asked: list[str] = msgspec.field(default_factory=list)
 
     def is_idle(self) -> bool:
         """Nothing came from outside and nothing was asked: a replay can leave the step out."""
-        return self.frame is None and not (self.calls or self.drain or self.learnt)
+        return self.frame is None and not (self.calls or self.drain or self.learnt or self.asked)
 
 
 class Journal:
@@ -91,6 +93,10 @@ class Journal:
     def drained(self) -> None:
         """The run was asked to drain; the next step begins with that."""
         self._drain = True
+
+    def asked(self, state: str) -> None:
+        """The step went to a state that was asked for."""
+        self.step.asked.append(state)
 
     def took(self, frame: Frame, *, crowded: bool) -> None:
         """The step took a frame, while more of them waited or not."""

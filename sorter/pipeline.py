@@ -92,6 +92,10 @@ class PixelVision:
         self._segmenter.settle()
         self._cropper.prepare(self._segmenter.shape)
 
+    def light(self) -> float | None:
+        """Mean of the background over full scale; None before the first frame."""
+        return self._segmenter.light()
+
     def _weigh(self, frame: Frame, detection: Detection) -> Detection:
         deficit = deficit_um2(frame.pixels, detection, pitch_um=self._pitch_um)
         return replace(detection, deficit_um2=deficit)

@@ -21,6 +21,7 @@ from sorter.build import build_controller
 from sorter.detection import Detection
 from sorter.errors import CheckFailed, InputError
 from sorter.journal import Step, pack_command, unpack_detection, unpack_event
+from sorter.life import RunState
 from sorter.record_reader import RecordReader, open_record
 from sorter.record_rows import (
     CommandRow,
@@ -184,7 +185,9 @@ class _TapeDispenser:
         self._tape.answer("cancel", [command_id])
 
     def rest(self, now_ns: int) -> None:
-        """The end of the run is not part of the journal."""
+        # That of the end of a run is not part of the journal.
+        if self._tape.next_is("rest"):
+            self._tape.answer("rest", [])
 
     def step(self, now_ns: int) -> list[DispenserEvent]:
         if not self._tape.next_is("step"):
@@ -278,7 +281,11 @@ def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdict
             controller.start(now_ns)
         if step.drain:
             controller.drain(now_ns, "as recorded")
+        for state in step.asked:
+            controller.ask(RunState(state), "run", "as recorded")
         controller.step(now_ns)
+    if controller.life.may(RunState.DRAINING):  # the run was cut short
+        controller.drain(now_ns, "the recording ends")
     controller.stop(now_ns)
     return sink.verdicts()
 

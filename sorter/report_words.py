@@ -17,6 +17,8 @@ REASON_WORDS = {
     "unseen": "too few whole views",
     "hidden": "another body travels with it, within its outline",
     "shadow": "shadow run: decided, not commanded",
+    "priming": "came before the run was primed",
+    "held": "was under way when the flow was held",
     "stopping": "came while the run was being ended",
     "fault": "a fault during the run",
 }

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import gc
 import platform
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Protocol
 
 from drivers.clock import MonotonicClock
@@ -21,7 +24,10 @@ from drivers.ports import Clock, Dispenser
 from drivers.serial_link import SerialLink
 from sorter.build import build_controller, build_vision, load_model
 from sorter.controller import Controller
-from sorter.errors import DispenserError, RecordError, SorterError
+from sorter.errors import DispenserError, RecordError, RunFault, SorterError
+from sorter.faults import Response
+from sorter.life import RunState
+from sorter.overseer import Overseer, Sources
 from sorter.record import EndReason, Recorder, RunMeta
 from sorter.settings import RigSettings
 
@@ -63,6 +69,8 @@ def run_rig(
             meta = run_meta(rig, toml, bundle.manifest.model_dump(mode="json"), clock.now_ns())
             path = rig.record.folder / f"{meta.run_id}.sqlite"
             recorder = Recorder.start(path, meta, rig.record)
+            sources = Sources(vision.light, partial(_free_mb, path), dispenser.clock_bound_us)
+            overseer = Overseer(rig.watch, rig.faults, rig.track.channel, sources, clock.now_ns())
             controller = build_controller(
                 rig,
                 clock=clock,
@@ -71,13 +79,19 @@ def run_rig(
                 vision=vision,
                 bundle=bundle,
                 record=recorder,
+                oversight=overseer,
             )
             ready(recorder)
-            return _turn_and_end(controller, recorder, rig, clock, dispenser, stop)
+            return _turn_and_end(controller, recorder, rig, clock, dispenser, stop, overseer)
         finally:
             dispenser.close()
     finally:
         camera.close()
+
+
+def _free_mb(record: Path) -> float:
+    """Room on the disk of the record."""
+    return shutil.disk_usage(record.parent).free / 1e6
 
 
 def _check_outlets(rig: RigSettings, said: dict[str, object]) -> None:
@@ -120,11 +134,12 @@ def _turn_and_end(
     clock: Clock,
     dispenser: Dispenser,
     stop: StopRequest,
+    overseer: Overseer,
 ) -> EndReason:
     """Turn the loop; whatever happens, gate to rest and the record ended."""
     try:
         with _undisturbed():
-            reason = turn(controller, rig, clock, stop)
+            reason = turn(controller, rig, clock, stop, overseer)
     except Exception as error:
         _rest_quietly(dispenser, clock)
         _end_faulted(controller, recorder, clock, error)
@@ -154,17 +169,28 @@ def _undisturbed() -> Iterator[None]:
         gc.unfreeze()
 
 
-def turn(controller: Controller, rig: RigSettings, clock: Clock, stop: StopRequest) -> EndReason:
-    """Step until the end of the run; drain and stop."""
-    start_ns = clock.now_ns()
-    controller.start(start_ns)
-    until_ns = None if rig.run.duration_s is None else start_ns + int(rig.run.duration_s * 1e9)
+def turn(
+    controller: Controller,
+    rig: RigSettings,
+    clock: Clock,
+    stop: StopRequest,
+    overseer: Overseer | None = None,
+) -> EndReason:
+    """Step until the end of the run; drain and stop.
+
+    Raises `RunFault` for a fault that stops the run, and what `Controller.step` raises.
+    """
+    controller.start(clock.now_ns())
+    started_ns = clock.now_ns()  # a camera takes its time to start
+    until_ns = None if rig.run.duration_s is None else started_ns + int(rig.run.duration_s * 1e9)
     reason: EndReason = "done"
     drained_by_ns: int | None = None
     while True:
         now_ns = clock.now_ns()
         if not controller.step(now_ns):
             clock.wait_until(now_ns + IDLE_NS)
+        if overseer is not None:
+            _respond(controller, overseer, now_ns)
         if drained_by_ns is not None:
             if controller.is_drained() or now_ns > drained_by_ns:
                 break
@@ -180,6 +206,19 @@ def turn(controller: Controller, rig: RigSettings, clock: Clock, stop: StopReque
         pass  # a frame that has arrived counts, though nothing in it is new
     controller.stop(clock.now_ns())
     return reason
+
+
+def _respond(controller: Controller, overseer: Overseer, now_ns: int) -> None:
+    """Do about the faults that began what the settings say."""
+    if controller.life.state is RunState.PAUSED:
+        overseer.stands(now_ns)
+        return
+    for fault, response in overseer.take(now_ns):
+        controller.note(fault, response)
+        if response is Response.STOP:
+            raise RunFault(fault.what, on=fault.kind.value, do=fault.do)
+        if response is Response.HOLD:
+            controller.ask(RunState.PAUSED, f"fault:{fault.kind.value}", fault.what)
 
 
 def _rest_quietly(dispenser: Dispenser, clock: Clock) -> None:

@@ -9,7 +9,6 @@ an opening is a conflict. What comes to light later withdraws a command that was
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +18,7 @@ from sorter.decide import Decision, OutletSettings, Reason
 from sorter.liquid import Liquid, Opening, merge
 from sorter.opening_plan import JunctionSettings, Window, plan_opening, window
 from sorter.track import Arrival
+from sorter.under_way import Body, Ruling, Sent
 
 LOOK_AGAIN_NS = 5_000_000
 
@@ -34,55 +34,6 @@ class ScheduleSettings(BaseModel):
     min_lead_ms: float = Field(
         12.0, ge=0, description="later than this before the gate must move is too late, ms"
     )
-
-
-@dataclass(slots=True)
-class Body:
-    """A body that has been seen and has not passed the junction.
-
-    Attributes:
-        id: the object's id; negative for a stretch of time in which bodies may have gone unseen.
-        arrival: predicted arrival at the junction, in liquid time.
-        outlet: where it is bound; None while undecided.
-        look_again_ns: its command can't be due before this time.
-    """
-
-    id: int
-    arrival: Arrival
-    outlet: str | None = None
-    decision: Decision | None = None
-    command_id: int | None = None
-    look_again_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A command that was sent, with the opening (effective times) that it causes.
-
-    A withdrawn one whose gate already stood open is kept, closed early: the liquid remembers.
-    """
-
-    command: Command
-    object_id: int
-    opening: Opening
-    withdrawn: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """What became of a decision: a command that was sent, or a decision that was taken back.
-
-    Attributes:
-        object_id: whose.
-        before: the decision as it was.
-        decision: the decision as it is now.
-        command: what was sent, None when the object goes to rest.
-    """
-
-    object_id: int
-    before: Decision
-    decision: Decision
-    command: Command | None
 
 
 class Scheduler:
@@ -205,6 +156,29 @@ class Scheduler:
         for body in list(self._bodies.values()):
             if body.decision and body.command_id is None and body.outlet != self._outlets.rest:
                 rulings += self._to_rest(body.id, reason, now_ns=None)
+        return rulings
+
+    def hold(self, now_ns: int) -> list[Ruling]:
+        """The flow stands and the gate was sent to rest: where bodies are is not known any more.
+
+        What was bound elsewhere goes to rest, unless its opening had begun: it may have gone in.
+        """
+        begun = {
+            s.object_id
+            for s in self._sent.values()
+            if s.opening.open_ns - int(self._junction.valve_on_ms * 1e6) < now_ns
+        }
+        self._sent.clear()
+        self._openings = ()
+        waiting = [b for b in self._bodies.values() if b.outlet not in (None, self._outlets.rest)]
+        rulings = [
+            ruling
+            for body in waiting
+            if body.id not in begun
+            for ruling in self._to_rest(body.id, Reason.HELD, now_ns=None)
+        ]
+        self._bodies.clear()
+        self._unseen_from_ns = None
         return rulings
 
     def _due(self, now_ns: int) -> list[Body]:

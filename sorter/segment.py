@@ -85,6 +85,12 @@ class Segmenter:
         self._unlearnt = reduced
         return found
 
+    def light(self) -> float | None:
+        """Mean of the background over full scale; None before the first frame."""
+        if not self.background.ready:
+            return None
+        return float(self.background.level.mean()) / float(256**self.dtype.itemsize - 1)
+
     def settle(self) -> None:
         """Let the background learn from the last frame; the next `detect` does so otherwise."""
         reduced, self._unlearnt = self._unlearnt, None

@@ -12,6 +12,8 @@ from drivers.mmcore_camera import MMCoreCameraSettings
 from drivers.serial_link import SerialLinkSettings
 from models.infer import InferSettings
 from sorter.decide import DecideSettings, OutletSettings
+from sorter.faults import FaultSettings
+from sorter.limits import LimitSettings
 from sorter.liquid import LiquidSettings
 from sorter.opening_plan import JunctionSettings
 from sorter.record import RecordSettings
@@ -19,6 +21,7 @@ from sorter.schedule import ScheduleSettings
 from sorter.segment import SegmentSettings
 from sorter.settings_io import load_toml
 from sorter.track import TrackSettings
+from sorter.watch import WatchSettings
 
 
 class ModelSettings(BaseModel):
@@ -41,6 +44,12 @@ class RunSettings(BaseModel):
 
     duration_s: float | None = Field(
         None, gt=0, description="end the run after so long; none: until Ctrl-C, s"
+    )
+    prime_s: float = Field(
+        1.0,
+        ge=0,
+        description="nothing is collected for so long after the first frame; the channel must "
+        "hold no bodies at the start, s",
     )
     drain_s: float = Field(
         4.0, gt=0, description="longest wait at the end for what is under way, s"
@@ -67,6 +76,9 @@ class RigSettings(BaseModel):
     decide: DecideSettings = Field(default_factory=DecideSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     record: RecordSettings = Field(default_factory=RecordSettings)
+    watch: WatchSettings = Field(default_factory=WatchSettings)
+    faults: FaultSettings = Field(default_factory=FaultSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
     run: RunSettings = Field(default_factory=RunSettings)
 
 

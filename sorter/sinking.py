@@ -65,6 +65,10 @@ class ChannelSettings(BaseModel):
         fast = self.slip_max * self._liquid_um_s(largest / 2)
         return min(slow, speed_um_s), min(fast, speed_um_s)
 
+    def usual_speed_um_s(self, diameter_um: float) -> float:
+        """Speed of a body of that diameter that runs along the floor, with the usual slip, µm/s."""
+        return 0.5 * (self.slip_min + self.slip_max) * self._liquid_um_s(diameter_um / 2)
+
     def _liquid_um_s(self, z_um: float) -> float:
         share = min(z_um / self.height_um, 0.5)
         return 4.0 * share * (1.0 - share) * self.max_liquid_um_s

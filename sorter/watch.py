@@ -26,13 +26,16 @@ class WatchSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    stall_ms: float = Field(150.0, gt=0, description="no frame for so long: camera_stalled, ms")
+    stall_ms: float = Field(500.0, gt=0, description="no frame for so long: camera_stalled, ms")
+    first_frame_s: float = Field(
+        10.0, gt=0, description="no first frame for so long after the start: camera_stalled, s"
+    )
     lost_share: float = Field(
         0.02, gt=0, le=1, description="share of frames lost, of the last lost_window: frames_lost"
     )
     lost_window: int = Field(1_000, ge=10, description="frames over which that share is taken")
     light_low: float = Field(
-        0.25, ge=0, lt=1, description="median grey over full scale below which: light_out_of_range"
+        0.25, ge=0, lt=1, description="mean grey over full scale below which: light_out_of_range"
     )
     light_high: float = Field(
         0.97, gt=0, le=1, description="the same above which, as the camera saturates"
@@ -78,7 +81,7 @@ class FrameFacts:
         now_ns: host time.
         lost: frames lost just before it.
         latency_ms: how long it took since it was received.
-        level: median grey of the background over full scale; None where it is not known.
+        level: mean grey of the background over full scale; None where it is not known.
         oldest_s: how long the object that has been in view longest has been there.
         clock_bound_us: bound of the dispenser's clock.
     """
@@ -121,6 +124,8 @@ class Watch:
     def __init__(self, settings: WatchSettings, start_ns: int) -> None:
         self._s = settings
         self._active: set[FaultKind] = set()
+        # A camera takes its time to start, and to start again.
+        self._stalls_ns = start_ns + round(settings.first_frame_s * 1e9)
         self._last_frame_ns = start_ns
         self._last_object_ns = start_ns
         self._lost: deque[int] = deque(maxlen=settings.lost_window)
@@ -135,11 +140,13 @@ class Watch:
     def resumed(self, now_ns: int) -> None:
         """The flow runs again: what stood still meanwhile counts from now."""
         self._last_frame_ns = self._last_object_ns = now_ns
+        self._stalls_ns = now_ns + round(self._s.first_frame_s * 1e9)
         self._active.clear()
 
     def frame(self, facts: FrameFacts) -> list[Fault]:
         """Faults that begin with this frame."""
         self._last_frame_ns = facts.now_ns
+        self._stalls_ns = facts.now_ns + round(self._s.stall_ms * 1e6)
         return [fault for fault in self._of_frame(facts) if fault is not None]
 
     def idle(self, now_ns: int) -> list[Fault]:
@@ -149,7 +156,7 @@ class Watch:
         found = (
             self._tell(
                 FaultKind.CAMERA_STALLED,
-                waited_ms > self._s.stall_ms,
+                now_ns > self._stalls_ns,
                 now_ns,
                 f"no frame for {waited_ms:.0f} ms",
             ),

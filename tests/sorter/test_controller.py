@@ -6,158 +6,13 @@ Scheduler, driver and firmware are the shipped ones, in virtual time. In place o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from drivers.dispenser import SerialDispenser
-from drivers.mmcore_camera import MMCoreCameraSettings
-from drivers.ports import CameraInfo, Clock, Frame
-from drivers.serial_link import SerialLinkSettings
-from hardware_sim.dispenser_model import SimDispenserSettings
-from hardware_sim.gate_log import GateEdge, outlet_at
-from hardware_sim.virtual_camera import VirtualClock
-from hardware_sim.virtual_link import VirtualDispenser
-from hardware_sim.virtual_rig import Trace
-from models.bundle import load_bundle
-from sorter.build import build_controller
-from sorter.detection import Detection
-from sorter.liquid import LiquidSettings
-from sorter.runner import IDLE_NS, StopRequest, turn
-from sorter.settings import RigSettings, RunSettings
-from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
-
-START_NS = 1_000_000_000
-PERIOD_NS = 5_000_000
-TRANSFER_NS = 8_000_000
-VIEW_UM = PITCH_UM * WIDTH_PX
-JUNCTION_UM = VIEW_UM + 10_000.0
-NO_PIXELS = np.empty((0, 0), np.uint8)
-HEALTHY, UNHEALTHY = (0.98, 0.01, 0.01), (0.01, 0.98, 0.01)
-
-
-@dataclass(frozen=True)
-class Moving:
-    """A body that enters the view ``enters_s`` after the start and goes straight on."""
-
-    enters_s: float
-    speed_um_s: float = 10_000.0
-    probabilities: tuple[float, float, float] = HEALTHY
-    y_um: float = 500.0
-    double: bool = False
-
-    def x_um(self, at_ns: int) -> float:
-        return self.speed_um_s * ((at_ns - START_NS) * 1e-9 - self.enters_s)
-
-    @property
-    def arrives_ns(self) -> int:
-        return START_NS + round((self.enters_s + JUNCTION_UM / self.speed_um_s) * 1e9)
-
-
-class Bodies:
-    """A `Vision` that knows."""
-
-    def __init__(self, bodies: Sequence[Moving]) -> None:
-        self._bodies = bodies
-
-    def _seen(self, frame: Frame) -> list[tuple[Moving, Detection]]:
-        found = []
-        for body in self._bodies:
-            x_um = body.x_um(frame.exposed_ns)
-            if 0 <= x_um < VIEW_UM:
-                found.append((body, detection(x_um, body.y_um, double=body.double)))
-        return found
-
-    def settle(self) -> None:
-        """Nothing to learn."""
-
-    def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
-        return False
-
-    def detect(self, frame: Frame) -> list[Detection]:
-        return [one for _, one in self._seen(frame)]
-
-    def classify(
-        self, frame: Frame, detections: Sequence[Detection]
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        known = {(one.x_px, one.y_px): body.probabilities for body, one in self._seen(frame)}
-        rows = [known[one.x_px, one.y_px] for one in detections]
-        return np.array(rows, np.float32), np.zeros((len(rows), 8, 8), np.uint8)
-
-
-class Ticking:
-    """A camera without pixels: 200 frames/s, each in the host's hands 8 ms later."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._next = 0
-        self._stopped = False
-
-    def info(self) -> CameraInfo:
-        return CameraInfo("ticking", WIDTH_PX, 512, 8)
-
-    def start(self) -> None:
-        """It always ticks."""
-
-    def pop(self) -> Frame | None:
-        exposed_ns = START_NS + self._next * PERIOD_NS
-        if self._stopped or exposed_ns + TRANSFER_NS > self._clock.now_ns():
-            return None
-        self._next += 1
-        return Frame(NO_PIXELS, self._next - 1, exposed_ns, 100_000, exposed_ns + TRANSFER_NS)
-
-    def waiting(self) -> int:
-        exposed_ns = START_NS + self._next * PERIOD_NS
-        return int(not self._stopped and exposed_ns + TRANSFER_NS <= self._clock.now_ns())
-
-    def stop(self) -> None:
-        self._stopped = True
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-def sort(
-    bodies: Sequence[Moving],
-    *,
-    duration_s: float = 2.5,
-    shadow: bool = False,
-    stop: StopRequest = lambda: None,
-) -> tuple[Trace, list[GateEdge]]:
-    """Run the loop over bodies; what it handed over, and what the gate did."""
-    rig = RigSettings(
-        camera=MMCoreCameraSettings(
-            config_file=Path("none.cfg"), pitch_um=PITCH_UM, width_px=WIDTH_PX
-        ),
-        port=SerialLinkSettings(port="virtual"),
-        liquid=LiquidSettings(displaced_um=0.0),
-        run=RunSettings(duration_s=duration_s, shadow=shadow),
-    )
-    clock, trace = VirtualClock(START_NS), Trace()
-    device = VirtualDispenser(SimDispenserSettings(), clock)
-    dispenser = SerialDispenser(device.link, clock, rig.dispenser, draw_session=lambda: 1)
-    dispenser.connect()
-    controller = build_controller(
-        rig,
-        clock=clock,
-        camera=Ticking(clock),
-        dispenser=dispenser,
-        vision=Bodies(bodies),
-        bundle=load_bundle("default"),
-        record=trace,
-    )
-    turn(controller, rig, clock, stop)
-    dispenser.close()
-    return trace, [GateEdge(*edge) for edge in device.gate_edges]
-
-
-def final(trace: Trace) -> dict[int, tuple[str, str]]:
-    """Outlet and reason of each object in the end."""
-    return {track.object_id: (track.outlet, track.reason) for track in trace.tracks()}
+from hardware_sim.gate_log import outlet_at
+from sorter.life import RunState
+from sorter.runner import IDLE_NS
+from tests.sorter.known_ways import START_NS, UNHEALTHY, Moving, final, sort
 
 
 @pytest.mark.parametrize("speed_um_s", [6_000.0, 10_000.0, 20_000.0, 40_000.0])
@@ -232,4 +87,51 @@ def test_a_drain_sorts_what_is_in_view_and_nothing_after() -> None:
     assert reasons == ["healthy", "stopping"]
     assert outlet_at(gate, before.arrives_ns) == "collect"
     assert outlet_at(gate, after.arrives_ns) == "waste"
-    assert [event.name for event in trace.events] == ["running", "draining", "stopped"]
+    assert [event.name for event in trace.events] == [
+        "ready",
+        "priming",
+        "running",
+        "draining",
+        "stopped",
+    ]
+
+
+def test_nothing_is_collected_before_the_run_is_primed() -> None:
+    before, after = Moving(0.3), Moving(1.3)
+    trace, gate = sort([before, after], prime_s=1.0)
+    assert list(final(trace).values()) == [("waste", "priming"), ("collect", "healthy")]
+    assert outlet_at(gate, before.arrives_ns) == "waste"
+    assert outlet_at(gate, after.arrives_ns) == "collect"
+
+
+def test_a_pause_sends_what_is_under_way_to_rest_and_ends_with_priming() -> None:
+    """Under way, in view, lost sight of, and after all of that has passed."""
+    under_way, in_view = Moving(0.3), Moving(0.5)
+    missed, after = Moving(1.5), Moving(8.2)
+    trace, gate = sort(
+        [under_way, in_view, missed, after],
+        duration_s=9.5,
+        wishes=[(0.55, RunState.PAUSED), (1.0, RunState.PRIMING)],
+    )
+    reasons = [reason for _, reason in final(trace).values()]
+    assert reasons == ["held", "held", "priming", "healthy"]
+    outlets = [outlet_at(gate, body.arrives_ns) for body in (under_way, in_view, missed, after)]
+    assert outlets == ["waste", "waste", "waste", "collect"]
+    names = [event.name for event in trace.events if event.name in set(RunState)]
+    assert names == [
+        "ready", "priming", "running", "paused", "priming", "running", "draining", "stopped",
+    ]  # fmt: skip
+    assert "operator" in next(e.text for e in trace.events if e.name == "paused")
+
+
+def test_a_run_can_end_while_it_is_paused() -> None:
+    trace, gate = sort([Moving(0.3)], duration_s=1.0, wishes=[(0.1, RunState.PAUSED)])
+    assert not [edge for edge in gate if edge.outlet != "waste"]
+    assert trace.events[-1].name == "stopped"
+
+
+def test_what_can_not_be_done_now_is_left() -> None:
+    """Resuming a run that is not paused."""
+    body = Moving(0.3)
+    trace, _ = sort([body], wishes=[(0.1, RunState.PRIMING)])
+    assert list(final(trace).values()) == [("collect", "healthy")]

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sorter.decide import Reason
 from sorter.liquid import Liquid, LiquidSettings, Opening, merge
 from sorter.opening_plan import JunctionSettings, plan_opening
-from sorter.schedule import Ruling, Scheduler
+from sorter.schedule import Scheduler
 from sorter.track import Arrival
+from sorter.under_way import Ruling
 from tests.sorter.loop_parts import (
     MS,
     NotedDispenser,

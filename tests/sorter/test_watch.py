@@ -81,9 +81,15 @@ def test_slow_frames_of_long_ago_are_forgotten() -> None:
 def test_a_camera_that_stalls() -> None:
     watch = new()
     frames(watch, [GOOD] * 10)
-    assert not watch.idle(45 * MS + 150 * MS)
-    assert kinds(watch.idle(45 * MS + 151 * MS)) == [FaultKind.CAMERA_STALLED]
     assert not watch.idle(45 * MS + 500 * MS)
+    assert kinds(watch.idle(45 * MS + 501 * MS)) == [FaultKind.CAMERA_STALLED]
+    assert not watch.idle(45 * MS + 900 * MS)
+
+
+def test_a_camera_takes_its_time_to_start() -> None:
+    watch = new()
+    assert not watch.idle(10 * S)
+    assert kinds(watch.idle(10 * S + 1)) == [FaultKind.CAMERA_STALLED]
 
 
 def test_nothing_arrives() -> None:
@@ -96,7 +102,7 @@ def test_nothing_arrives() -> None:
 def test_a_pause_is_not_taken_for_a_stall() -> None:
     watch = new()
     watch.resumed(500 * S)
-    assert not watch.idle(500 * S + 100 * MS)
+    assert not watch.idle(509 * S)
 
 
 def test_more_objects_than_the_gate_resolves() -> None:

@@ -1,0 +1,59 @@
+"""What is under way to the junction: bodies, commands, and what becomes of decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drivers.ports import Command
+from sorter.decide import Decision
+from sorter.liquid import Opening
+from sorter.track import Arrival
+
+
+@dataclass(slots=True)
+class Body:
+    """A body that has been seen and has not passed the junction.
+
+    Attributes:
+        id: the object's id; negative for a stretch of time in which bodies may have gone unseen.
+        arrival: predicted arrival at the junction, in liquid time.
+        outlet: where it is bound; None while undecided.
+        look_again_ns: its command can't be due before this time.
+    """
+
+    id: int
+    arrival: Arrival
+    outlet: str | None = None
+    decision: Decision | None = None
+    command_id: int | None = None
+    look_again_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A command that was sent, with the opening (effective times) that it causes.
+
+    A withdrawn one whose gate already stood open is kept, closed early: the liquid remembers.
+    """
+
+    command: Command
+    object_id: int
+    opening: Opening
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What became of a decision: a command that was sent, or a decision that was taken back.
+
+    Attributes:
+        object_id: whose.
+        before: the decision as it was.
+        decision: the decision as it is now.
+        command: what was sent, None when the object goes to rest.
+    """
+
+    object_id: int
+    before: Decision
+    decision: Decision
+    command: Command | None

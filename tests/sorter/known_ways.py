@@ -1,0 +1,189 @@
+"""Bodies whose way is known to the digit, and the shipped loop that sorts them, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.dispenser import SerialDispenser
+from drivers.mmcore_camera import MMCoreCameraSettings
+from drivers.ports import CameraInfo, Clock, Frame
+from drivers.serial_link import SerialLinkSettings
+from hardware_sim.dispenser_model import SimDispenserSettings
+from hardware_sim.gate_log import GateEdge
+from hardware_sim.virtual_camera import VirtualClock
+from hardware_sim.virtual_link import VirtualDispenser
+from hardware_sim.virtual_rig import Trace
+from models.bundle import load_bundle
+from sorter.build import build_controller
+from sorter.detection import Detection
+from sorter.faults import FaultSettings
+from sorter.life import RunState
+from sorter.liquid import LiquidSettings
+from sorter.overseer import Overseer, Sources
+from sorter.runner import StopRequest, turn
+from sorter.settings import RigSettings, RunSettings
+from sorter.watch import WatchSettings
+from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
+
+START_NS = 1_000_000_000
+PERIOD_NS = 5_000_000
+TRANSFER_NS = 8_000_000
+VIEW_UM = PITCH_UM * WIDTH_PX
+JUNCTION_UM = VIEW_UM + 10_000.0
+NO_PIXELS = np.empty((0, 0), np.uint8)
+HEALTHY, UNHEALTHY = (0.98, 0.01, 0.01), (0.01, 0.98, 0.01)
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A body that enters the view ``enters_s`` after the start and goes straight on."""
+
+    enters_s: float
+    speed_um_s: float = 10_000.0
+    probabilities: tuple[float, float, float] = HEALTHY
+    y_um: float = 500.0
+    double: bool = False
+
+    def x_um(self, at_ns: int) -> float:
+        return self.speed_um_s * ((at_ns - START_NS) * 1e-9 - self.enters_s)
+
+    @property
+    def arrives_ns(self) -> int:
+        return START_NS + round((self.enters_s + JUNCTION_UM / self.speed_um_s) * 1e9)
+
+
+class Bodies:
+    """A `Vision` that knows."""
+
+    def __init__(self, bodies: Sequence[Moving]) -> None:
+        self._bodies = bodies
+
+    def _seen(self, frame: Frame) -> list[tuple[Moving, Detection]]:
+        found = []
+        for body in self._bodies:
+            x_um = body.x_um(frame.exposed_ns)
+            if 0 <= x_um < VIEW_UM:
+                found.append((body, detection(x_um, body.y_um, double=body.double)))
+        return found
+
+    def settle(self) -> None:
+        """Nothing to learn."""
+
+    def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
+        return False
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        return [one for _, one in self._seen(frame)]
+
+    def classify(
+        self, frame: Frame, detections: Sequence[Detection]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        known = {(one.x_px, one.y_px): body.probabilities for body, one in self._seen(frame)}
+        rows = [known[one.x_px, one.y_px] for one in detections]
+        return np.array(rows, np.float32), np.zeros((len(rows), 8, 8), np.uint8)
+
+
+class Ticking:
+    """A camera without pixels: 200 frames/s, each in the host's hands 8 ms later."""
+
+    def __init__(self, clock: Clock, silent_from_s: float = np.inf) -> None:
+        self._clock = clock
+        self._next = 0
+        self._stopped = False
+        self._silent_ns = START_NS + silent_from_s * 1e9
+
+    def info(self) -> CameraInfo:
+        return CameraInfo("ticking", WIDTH_PX, 512, 8)
+
+    def start(self) -> None:
+        """It always ticks."""
+
+    def pop(self) -> Frame | None:
+        exposed_ns = START_NS + self._next * PERIOD_NS
+        if self._stopped or exposed_ns + TRANSFER_NS > self._clock.now_ns():
+            return None
+        if exposed_ns >= self._silent_ns:
+            return None
+        self._next += 1
+        return Frame(NO_PIXELS, self._next - 1, exposed_ns, 100_000, exposed_ns + TRANSFER_NS)
+
+    def waiting(self) -> int:
+        exposed_ns = START_NS + self._next * PERIOD_NS
+        return int(not self._stopped and exposed_ns + TRANSFER_NS <= self._clock.now_ns())
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def sort(
+    bodies: Sequence[Moving],
+    *,
+    duration_s: float = 2.5,
+    shadow: bool = False,
+    stop: StopRequest = lambda: None,
+    wishes: Sequence[tuple[float, RunState]] = (),
+    prime_s: float = 0.0,
+    silent_from_s: float = np.inf,
+    watch: WatchSettings | None = None,
+    faults: FaultSettings | None = None,
+    free_mb: Callable[[], float] = lambda: 10_000.0,
+) -> tuple[Trace, list[GateEdge]]:
+    """Run the loop over bodies; what it handed over, and what the gate did.
+
+    Args:
+        wishes: states that are asked for so many seconds after the start.
+        silent_from_s: from when on the camera gives no frames.
+        watch: looks for faults by these limits; nobody looks without.
+        faults: what is done about them.
+        free_mb: room on the disk.
+    """
+    rig = RigSettings(
+        camera=MMCoreCameraSettings(
+            config_file=Path("none.cfg"), pitch_um=PITCH_UM, width_px=WIDTH_PX
+        ),
+        port=SerialLinkSettings(port="virtual"),
+        liquid=LiquidSettings(displaced_um=0.0),
+        run=RunSettings(duration_s=duration_s, shadow=shadow, prime_s=prime_s),
+    )
+    clock, trace = VirtualClock(START_NS), Trace()
+    device = VirtualDispenser(SimDispenserSettings(), clock)
+    dispenser = SerialDispenser(device.link, clock, rig.dispenser, draw_session=lambda: 1)
+    dispenser.connect()
+    overseer = None
+    if watch is not None:
+        sources = Sources(lambda: 0.6, free_mb, dispenser.clock_bound_us)
+        responses = faults or FaultSettings()
+        overseer = Overseer(watch, responses, rig.track.channel, sources, START_NS)
+    controller = build_controller(
+        rig,
+        clock=clock,
+        camera=Ticking(clock, silent_from_s),
+        dispenser=dispenser,
+        vision=Bodies(bodies),
+        bundle=load_bundle("default"),
+        record=trace,
+        oversight=overseer,
+    )
+    waiting = list(wishes)
+
+    def asked() -> str | None:
+        while waiting and clock.now_ns() >= START_NS + waiting[0][0] * 1e9:
+            controller.ask(waiting.pop(0)[1], "operator", "asked")
+        return stop()
+
+    turn(controller, rig, clock, asked, overseer)
+    dispenser.close()
+    return trace, [GateEdge(*edge) for edge in device.gate_edges]
+
+
+def final(trace: Trace) -> dict[int, tuple[str, str]]:
+    """Outlet and reason of each object in the end."""
+    return {track.object_id: (track.outlet, track.reason) for track in trace.tracks()}
