@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -40,3 +42,11 @@ def test_nothing_milder_than_what_is_safe(kind: str, response: str) -> None:
 def test_a_fault_says_what_to_do() -> None:
     fault = Fault(FaultKind.CLOGGED, 0, "an object has been in view for 4.0 s")
     assert fault.do == ADVICE[FaultKind.CLOGGED]
+
+
+def test_the_page_of_faults_tells_each_with_its_response() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text(encoding="utf-8")
+    settings = FaultSettings()
+    for kind in FaultKind:
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{kind.value}` |"))
+        assert row.split("|")[3].strip() == settings.response_to(kind).value
