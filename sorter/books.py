@@ -90,6 +90,7 @@ class Books:
             self._record.update_command(CommandUpdate(event.id, refused=event.reason))
             self.event(now_ns, "warning", "refused", f"command {event.id}: {event.reason}")
         elif isinstance(event, Executed):
+            self.counters.executed += 1
             self._record.update_command(
                 CommandUpdate(
                     event.id,

@@ -16,6 +16,7 @@ from sorter.decide import Decision, Reason
 from sorter.faults import Fault, Response
 from sorter.journal import Journal
 from sorter.life import Life, RunState
+from sorter.limits import Progress
 from sorter.liquid import FOREVER_NS, Liquid
 from sorter.object_row import object_row, telling_crops
 from sorter.pipeline import DecidedObject, Pipeline
@@ -77,6 +78,7 @@ class Controller:
         self._pump = pump
         self._oversight = oversight
         self._asked: list[tuple[RunState, str, str]] = []
+        self._ready_ns = 0
         self._primed_ns = 0
         self._drain_ns: int | None = None
         self._waits_in_view = False
@@ -91,8 +93,17 @@ class Controller:
         """What has been seen, decided and sent so far."""
         return self._books.counters
 
+    def progress(self, now_ns: int) -> Progress:
+        """How far the run has come."""
+        volume_ul = None
+        if self._pump is not None and self._pump.abilities().volume:
+            volume_ul = self._pump.status().volume_ul
+        outside_s = (now_ns - self._ready_ns) / 1e9
+        return Progress(self.counters.executed, volume_ul, outside_s)
+
     def start(self, now_ns: int) -> None:
         """Start camera and flow. Raises `CameraError`, `PumpError`."""
+        self._ready_ns = now_ns
         self._to(RunState.READY, now_ns, "run", "everything answers")
         self._camera.start()
         if self._pump is not None:

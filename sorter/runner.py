@@ -27,6 +27,7 @@ from sorter.controller import Controller
 from sorter.errors import DispenserError, RecordError, RunFault, SorterError
 from sorter.faults import Response
 from sorter.life import RunState
+from sorter.limits import reached
 from sorter.overseer import Overseer, Sources
 from sorter.record import EndReason, Recorder, RunMeta
 from sorter.settings import RigSettings
@@ -196,16 +197,27 @@ def turn(
                 break
             continue
         asked = stop()
-        over = until_ns is not None and now_ns >= until_ns
+        over = _over(controller, rig, now_ns, until_ns)
         if asked or over:
             reason = "interrupted" if asked else "done"
-            controller.drain(now_ns, asked or "time is over")
+            by, why = ("operator", asked) if asked else over or ("run", "")
+            controller.drain(now_ns, why, by)
             drained_by_ns = now_ns + int(rig.run.drain_s * 1e9)
     controller.stop_camera()
     while controller.step(clock.now_ns()):
         pass  # a frame that has arrived counts, though nothing in it is new
     controller.stop(clock.now_ns())
     return reason
+
+
+def _over(
+    controller: Controller, rig: RigSettings, now_ns: int, until_ns: int | None
+) -> tuple[str, str] | None:
+    """What ends the run now, and in words; None while nothing does."""
+    if until_ns is not None and now_ns >= until_ns:
+        return "run", "time is over"
+    limit = reached(controller.progress(now_ns), rig.limits)
+    return limit and (f"limit:{limit[0]}", limit[1])
 
 
 def _respond(controller: Controller, overseer: Overseer, now_ns: int) -> None:

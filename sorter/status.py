@@ -20,6 +20,7 @@ class Counters:
         self.frames_received = 0
         self.frames_dropped = 0
         self.commands = 0
+        self.executed = 0
         self.outlets: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self._latency_ms = np.zeros(_RECENT_FRAMES)
@@ -63,6 +64,7 @@ class Counters:
             "outlets": {name: n for name, n in self.outlets.items() if n},
             "reasons": {name: n for name, n in self.reasons.items() if n},
             "commands": self.commands,
+            "executed": self.executed,
             "under_way": under_way,
             "frames_received": self.frames_received,
             "frames_dropped": self.frames_dropped,

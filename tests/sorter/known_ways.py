@@ -23,6 +23,7 @@ from sorter.build import build_controller
 from sorter.detection import Detection
 from sorter.faults import FaultSettings
 from sorter.life import RunState
+from sorter.limits import LimitSettings
 from sorter.liquid import LiquidSettings
 from sorter.overseer import Overseer, Sources
 from sorter.runner import StopRequest, turn
@@ -135,6 +136,7 @@ def sort(
     watch: WatchSettings | None = None,
     faults: FaultSettings | None = None,
     free_mb: Callable[[], float] = lambda: 10_000.0,
+    limits: LimitSettings | None = None,
 ) -> tuple[Trace, list[GateEdge]]:
     """Run the loop over bodies; what it handed over, and what the gate did.
 
@@ -144,6 +146,7 @@ def sort(
         watch: looks for faults by these limits; nobody looks without.
         faults: what is done about them.
         free_mb: room on the disk.
+        limits: what ends the run.
     """
     rig = RigSettings(
         camera=MMCoreCameraSettings(
@@ -151,6 +154,7 @@ def sort(
         ),
         port=SerialLinkSettings(port="virtual"),
         liquid=LiquidSettings(displaced_um=0.0),
+        limits=limits or LimitSettings(),
         run=RunSettings(duration_s=duration_s, shadow=shadow, prime_s=prime_s),
     )
     clock, trace = VirtualClock(START_NS), Trace()

@@ -11,6 +11,7 @@ import pytest
 
 from hardware_sim.gate_log import outlet_at
 from sorter.life import RunState
+from sorter.limits import LimitSettings
 from sorter.runner import IDLE_NS
 from tests.sorter.known_ways import START_NS, UNHEALTHY, Moving, final, sort
 
@@ -135,3 +136,13 @@ def test_what_can_not_be_done_now_is_left() -> None:
     body = Moving(0.3)
     trace, _ = sort([body], wishes=[(0.1, RunState.PRIMING)])
     assert list(final(trace).values()) == [("collect", "healthy")]
+
+
+def test_a_limit_ends_the_run() -> None:
+    """The third comes into view after two were collected."""
+    bodies = [Moving(0.3), Moving(0.7), Moving(2.6)]
+    trace, _ = sort(bodies, duration_s=10.0, limits=LimitSettings(collected=2))
+    draining = next(event for event in trace.events if event.name == "draining")
+    assert draining.text == "2 were collected (by limit:collected)"
+    assert [reason for _, reason in final(trace).values()][:2] == ["healthy", "healthy"]
+    assert trace.events[-1].at_ns < START_NS + 5 * 10**9
