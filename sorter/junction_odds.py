@@ -54,7 +54,17 @@ class JunctionWatchSettings(BaseModel):
         0.02, gt=0, lt=1, description="share of objects that enter another outlet than decided"
     )
     merged_share: float = Field(
-        0.05, gt=0, lt=1, description="share of darks that several bodies make together"
+        0.05, gt=0, lt=0.5, description="share of darks that several bodies make together"
+    )
+    odd_share: float = Field(
+        0.05,
+        gt=0,
+        lt=0.5,
+        description="share of darks whose length tells nothing of the body: it stopped, or was "
+        "measured wrongly",
+    )
+    edge_us: float = Field(
+        200.0, ge=0, description="standard deviation of the length of a dark on top of that, µs"
     )
     unexpected_hz: float = Field(
         0.5, gt=0, description="passages that no object explains, per second"
@@ -188,8 +198,9 @@ def _length(own_ns: float | None, dark_ns: int, settings: JunctionWatchSettings)
     if own_ns is None:
         return 0.0
     folds = math.log(max(dark_ns, 1_000) / own_ns)
-    spread = settings.size_spread
+    spread = math.hypot(settings.size_spread, settings.edge_us * 1e3 / own_ns)
     single = math.exp(-0.5 * (folds / spread) ** 2) / (spread * math.sqrt(math.tau))
-    merged = 1.0 / _MERGED_SPAN if 0 <= folds <= _MERGED_SPAN else 1e-3
-    density = (1 - settings.merged_share) * single + settings.merged_share * merged
+    merged = 1.0 / _MERGED_SPAN if 0 <= folds <= _MERGED_SPAN else 0.0
+    share, odd = settings.merged_share, settings.odd_share
+    density = (1 - share - odd) * single + share * merged + odd / _UNEXPECTED_SPAN
     return math.log(density * _UNEXPECTED_SPAN)
