@@ -20,6 +20,7 @@ _REACH = 4.0  # standard deviations beyond which a passage is not the object's
 _UNEXPECTED_SPAN = 3.0  # lengths of unexpected darks spread evenly over this many e-folds
 _MERGED_SPAN = 1.4  # how much longer a dark is that several bodies make, e-folds
 _SHORTER = 1.25  # a body that is hidden in a dark is at most so much longer than it
+_MOST_AHEAD = 3.0  # what a body's speed is multiplied or divided by while the gate moves, at most
 _LEAST_ODDS = 1e-3  # by how much sharing a passage is less likely than having it alone, at least
 
 
@@ -69,7 +70,7 @@ class JunctionWatchSettings(BaseModel):
     unexpected_hz: float = Field(
         0.5, gt=0, description="passages that no object explains, per second"
     )
-    sharing: int = Field(3, ge=1, description="so many objects can make one dark together")
+    sharing: int = Field(5, ge=1, description="so many objects can make one dark together")
     sure_nats: float = Field(
         3.0,
         ge=0,
@@ -145,7 +146,10 @@ class _Guess:
 
 def _guess(expected: Expected, settings: JunctionWatchSettings) -> _Guess:
     early_ns, late_ns = expected.window.early_ns, expected.window.late_ns
-    speed = expected.speed_um_s
+    # While the gate opens the liquid runs ahead of the clock, and bodies with it: by as much as
+    # the interval is shorter in host time than in liquid time.
+    ahead = 2 * expected.arrival.error_ns / max(late_ns - early_ns, 1)
+    speed = expected.speed_um_s * min(max(ahead, 1 / _MOST_AHEAD), _MOST_AHEAD)
     known = math.isfinite(speed) and speed > 0
     after_ns = settings.gate_after_um / speed * 1e9 if known else 0.0
     sized = known and math.isfinite(expected.diameter_um) and expected.diameter_um > 0
@@ -182,7 +186,7 @@ def log_odds(expected: Expected, dark: Dark, settings: JunctionWatchSettings) ->
     if own_ns > _SHORTER * dark.length_ns:
         return [alone] + [-math.inf] * (s.sharing - 1)
     # It passed while somebody else darkened the gate: that dark is explained already.
-    hidden = alike + math.log(max(longer_ns * 1e-9, 1e-3))
+    hidden = alike + math.log(max(longer_ns, s.size_spread * own_ns) * 1e-9)
     return [alone] + [min(hidden, alone) - _LEAST_ODDS * n for n in range(1, s.sharing)]
 
 
