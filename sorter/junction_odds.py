@@ -186,7 +186,7 @@ def log_odds(expected: Expected, dark: Dark, settings: JunctionWatchSettings) ->
     if own_ns > _SHORTER * dark.length_ns:
         return [alone] + [-math.inf] * (s.sharing - 1)
     # It passed while somebody else darkened the gate: that dark is explained already.
-    hidden = alike + math.log(max(longer_ns, s.size_spread * own_ns) * 1e-9)
+    hidden = alike + math.log((longer_ns + s.size_spread * own_ns) * 1e-9)
     return [alone] + [min(hidden, alone) - _LEAST_ODDS * n for n in range(1, s.sharing)]
 
 
