@@ -103,18 +103,12 @@ class ArrivalCorrection:
         self._seen: deque[tuple[float, float, float]] = deque(maxlen=settings.passages)
         self._correction: Correction | None = None
 
-    def learn(self, seen: Seen, seen_liquid_ns: float) -> bool:
-        """Take one passage; False: it tells nothing (a shared dark, a speck, a stray).
-
-        Args:
-            seen: the verdict of `sorter.junction.JunctionWatch`.
-            seen_liquid_ns: liquid time (`sorter.liquid`) at ``seen.at_ns``, less the way from the
-                junction to the optical gate where there is one.
-        """
+    def learn(self, seen: Seen) -> bool:
+        """Take one passage; False: it tells nothing (a shared dark, a speck, a stray)."""
         one = seen.expected
         if seen.shared or seen.astray or not one.counts or one.flight_s <= 0:
             return False
-        late_ns = seen_liquid_ns - one.arrival.liquid_ns + one.shift_ns
+        late_ns = seen.late_ns + one.shift_ns
         sd_ns = math.hypot(one.arrival.error_ns / _SIGMAS, self._settings.noise_ms * 1e6)
         self._seen.append((one.flight_s, late_ns * 1e-9, sd_ns * 1e-9))
         self._correction = None

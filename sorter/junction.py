@@ -17,9 +17,14 @@ from dataclasses import dataclass, replace
 
 from drivers.ports import Passed
 from sorter.assignment import best_pairs
-from sorter.junction_odds import Dark, Expected, JunctionWatchSettings, log_odds, reach_ns
-from sorter.opening_plan import Window
-from sorter.track import Arrival
+from sorter.junction_odds import (
+    Dark,
+    Expected,
+    JunctionWatchSettings,
+    guess_ns,
+    latest_ns,
+    log_odds,
+)
 
 __all__ = [
     "Expected",
@@ -43,6 +48,8 @@ class Seen:
         object_id: which.
         outlet: the outlet that it entered.
         at_ns: host time at which its centre passed the optical gate.
+        late_ns: by how much later than predicted, in liquid time, the way from the junction to
+            the optical gate taken off.
         expected: what was known of it.
         shared: other objects passed in the same dark: its time is not its own.
         sure: False where it went astray by the likeliest explanation, but not by all likely ones.
@@ -51,6 +58,7 @@ class Seen:
     object_id: int
     outlet: str
     at_ns: int
+    late_ns: float
     expected: Expected
     shared: bool
     sure: bool
@@ -76,12 +84,12 @@ class Unexpected:
     Attributes:
         outlet: where.
         at_ns: host time of the middle of the dark.
-        length_ns: how long it was dark.
+        length_ns: how long it was dark, in liquid time.
     """
 
     outlet: str
     at_ns: int
-    length_ns: int
+    length_ns: float
 
 
 Verdict = Seen | Lost | Unexpected
@@ -115,19 +123,22 @@ class JunctionWatch:
         if object_id in self._objects:
             self._objects[object_id] = replace(self._objects[object_id], outlet=outlet)
 
-    def moved(self, window_of: Callable[[Arrival], Window], now_ns: int) -> None:
-        """Openings changed, and with them what the liquid does: windows of what is still to come.
+    def passed(
+        self, passed: Passed, to_host_ns: Callable[[int], int], liquid_ns: Callable[[int], float]
+    ) -> None:
+        """A passage.
 
-        What is past keeps its window, since `sorter.schedule` forgets old openings.
+        Args:
+            passed: as the dispenser told it.
+            to_host_ns: host time of an unwrapped device time.
+            liquid_ns: liquid time of a host time, with the openings as they are known now: they
+                are forgotten a second after they closed, which the news of a passage must not take.
         """
-        for object_id, one in self._objects.items():
-            if one.window.late_ns > now_ns:
-                self._objects[object_id] = replace(one, window=window_of(one.arrival))
-        self._look_ns = 0
-
-    def passed(self, passed: Passed, begun_ns: int) -> None:
-        """A passage; `begun_ns` is the host time of ``passed.begun_us``."""
-        self._darks.append(Dark(passed.outlet, begun_ns, passed.length_us * 1_000))
+        begun_ns = to_host_ns(passed.begun_us)
+        end_ns = to_host_ns(passed.begun_us + passed.length_us)
+        self._darks.append(
+            Dark(passed.outlet, begun_ns, end_ns, liquid_ns(begun_ns), liquid_ns(end_ns))
+        )
         self._look_ns = 0
 
     def step(self, now_ns: int, *, final: bool = False) -> list[Verdict]:
@@ -157,7 +168,7 @@ class JunctionWatch:
         return min(over + [float(dark.end_ns) for dark in self._darks], default=math.inf)
 
     def _over_ns(self, expected: Expected) -> float:
-        return reach_ns(expected, self._settings)[1]
+        return latest_ns(expected, self._settings)
 
     def _groups(self) -> list[_Group]:
         """Objects and darks that hang together; `_Group.gains` is what they gain by each other."""
@@ -219,6 +230,7 @@ class JunctionWatch:
                         one.object_id,
                         dark.outlet,
                         dark.middle_ns,
+                        dark.liquid_ns - guess_ns(one, self._settings),
                         one,
                         shared=shared[dark_of[row]],
                         sure=sure,
@@ -278,5 +290,5 @@ def _head(leader: list[int], node: int) -> int:
 
 def _when(verdict: Verdict) -> float:
     if isinstance(verdict, Lost):
-        return (verdict.expected.window.early_ns + verdict.expected.window.late_ns) / 2
+        return verdict.expected.arrival.liquid_ns
     return verdict.at_ns

@@ -4,6 +4,10 @@ All figures are log odds in nats: how much likelier it is that the object made t
 that the object was not seen at all and the passage was made by something that nobody expected.
 Their sum over pairs is what the most likely assignment has the most of (Reid 1979, section III,
 without the branches: what is decided is not taken back).
+
+Everything is compared in liquid time (`sorter.liquid`), in which arrivals are predicted: there a
+body passes at its own steady speed, whatever the gate does to the liquid meanwhile, and a passage
+has one liquid time, while an arrival near a switch of the gate may have several host times.
 """
 
 from __future__ import annotations
@@ -13,14 +17,13 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sorter.opening_plan import Window
 from sorter.track import Arrival
 
-_REACH = 4.0  # standard deviations beyond which a passage is not the object's
+_REACH = 6.0  # standard deviations beyond which a passage is not the object's
+_ODDLY = 3.0  # by how much the arrivals spread more that were predicted wrongly
 _UNEXPECTED_SPAN = 3.0  # lengths of unexpected darks spread evenly over this many e-folds
 _MERGED_SPAN = 1.4  # how much longer a dark is that several bodies make, e-folds
 _SHORTER = 1.25  # a body that is hidden in a dark is at most so much longer than it
-_MOST_AHEAD = 3.0  # what a body's speed is multiplied or divided by while the gate moves, at most
 _LEAST_ODDS = 1e-3  # by how much sharing a passage is less likely than having it alone, at least
 
 
@@ -61,8 +64,8 @@ class JunctionWatchSettings(BaseModel):
         0.05,
         gt=0,
         lt=0.5,
-        description="share of darks whose length tells nothing of the body: it stopped, or was "
-        "measured wrongly",
+        description="share of darks whose length tells nothing of the body, and of arrivals that "
+        "spread three times as wide",
     )
     edge_us: float = Field(
         200.0, ge=0, description="standard deviation of the length of a dark on top of that, µs"
@@ -98,7 +101,6 @@ class Expected:
         object_id: its id.
         outlet: where it is meant to go, as decided last.
         arrival: predicted arrival at the junction, in liquid time, as used for the gate.
-        window: the same in host time, with the openings that are known.
         diameter_um, speed_um_s: as measured; not finite or 0: unknown.
         flight_s: liquid time from its last view to the arrival.
         shift_ns: by how much the arrival was moved by `sorter.arrival_correction`.
@@ -108,7 +110,6 @@ class Expected:
     object_id: int
     outlet: str
     arrival: Arrival
-    window: Window
     diameter_um: float
     speed_um_s: float
     flight_s: float = 0.0
@@ -118,26 +119,42 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Dark:
-    """An optical gate that was dark: outlet, host time of its begin, and length."""
+    """An optical gate that was dark.
+
+    Attributes:
+        outlet: whose.
+        begun_ns, end_ns: from when to when, in host time.
+        liquid_begun_ns, liquid_end_ns: the same in liquid time.
+    """
 
     outlet: str
     begun_ns: int
-    length_ns: int
-
-    @property
-    def end_ns(self) -> int:
-        """Host time at which it was light again."""
-        return self.begun_ns + self.length_ns
+    end_ns: int
+    liquid_begun_ns: float
+    liquid_end_ns: float
 
     @property
     def middle_ns(self) -> int:
         """Host time at which the body's centre passed."""
-        return self.begun_ns + self.length_ns // 2
+        return (self.begun_ns + self.end_ns) // 2
+
+    @property
+    def liquid_ns(self) -> float:
+        """The same in liquid time."""
+        return (self.liquid_begun_ns + self.liquid_end_ns) / 2
+
+    @property
+    def length_ns(self) -> float:
+        """How long it was dark, in liquid time, a microsecond at least."""
+        return max(self.liquid_end_ns - self.liquid_begun_ns, 1e3)
 
 
 @dataclass(frozen=True, slots=True)
 class _Guess:
-    """When an object should be at the optical gate, with a standard deviation, and for how long."""
+    """When an object should be at the optical gate, with a standard deviation, and for how long.
+
+    All in liquid time.
+    """
 
     at_ns: float
     sd_ns: float
@@ -145,25 +162,29 @@ class _Guess:
 
 
 def _guess(expected: Expected, settings: JunctionWatchSettings) -> _Guess:
-    early_ns, late_ns = expected.window.early_ns, expected.window.late_ns
-    # While the gate opens the liquid runs ahead of the clock, and bodies with it: by as much as
-    # the interval is shorter in host time than in liquid time.
-    ahead = 2 * expected.arrival.error_ns / max(late_ns - early_ns, 1)
-    speed = expected.speed_um_s * min(max(ahead, 1 / _MOST_AHEAD), _MOST_AHEAD)
+    arrival, speed = expected.arrival, expected.speed_um_s
     known = math.isfinite(speed) and speed > 0
     after_ns = settings.gate_after_um / speed * 1e9 if known else 0.0
     sized = known and math.isfinite(expected.diameter_um) and expected.diameter_um > 0
     return _Guess(
-        (early_ns + late_ns) / 2 + after_ns,
-        math.hypot((late_ns - early_ns) / 2 / settings.window_sigmas, settings.jitter_ms * 1e6),
+        arrival.liquid_ns + after_ns,
+        math.hypot(arrival.error_ns / settings.window_sigmas, settings.jitter_ms * 1e6),
         expected.diameter_um / speed * 1e9 if sized else None,
     )
 
 
-def reach_ns(expected: Expected, settings: JunctionWatchSettings) -> tuple[float, float]:
-    """Host times between which the middle of the object's own dark can lie."""
+def guess_ns(expected: Expected, settings: JunctionWatchSettings) -> float:
+    """Liquid time at which the object's centre should pass the optical gate."""
+    return _guess(expected, settings).at_ns
+
+
+def latest_ns(expected: Expected, settings: JunctionWatchSettings) -> float:
+    """Liquid time up to which the object can darken a gate.
+
+    Host time is never ahead of liquid time, so it is over then in host time, too.
+    """
     guess = _guess(expected, settings)
-    return guess.at_ns - _REACH * guess.sd_ns, guess.at_ns + _REACH * guess.sd_ns
+    return guess.at_ns + _REACH * guess.sd_ns + (guess.length_ns or 0.0) / 2
 
 
 def log_odds(expected: Expected, dark: Dark, settings: JunctionWatchSettings) -> list[float]:
@@ -175,11 +196,10 @@ def log_odds(expected: Expected, dark: Dark, settings: JunctionWatchSettings) ->
     guess = _guess(expected, s)
     own_ns = dark.length_ns if guess.length_ns is None else guess.length_ns
     longer_ns = max(0.0, dark.length_ns - own_ns)
-    off_ns = max(0.0, abs(dark.middle_ns - guess.at_ns) - longer_ns / 2)
+    off_ns = max(0.0, abs(dark.liquid_ns - guess.at_ns) - longer_ns / 2)
     if off_ns > _REACH * guess.sd_ns:
         return [-math.inf] * s.sharing
-    sd_s = guess.sd_ns * 1e-9
-    per_s = -0.5 * (off_ns / guess.sd_ns) ** 2 - math.log(sd_s * math.sqrt(math.tau))
+    per_s = math.log(_density(off_ns / guess.sd_ns, s.odd_share) / (guess.sd_ns * 1e-9))
     seen = s.seen_share if expected.counts else s.speck_seen_share
     alike = math.log(seen / (1 - seen)) + per_s + _outlet(expected, dark, s)
     alone = alike + _length(guess.length_ns, dark.length_ns, s) - math.log(s.unexpected_hz)
@@ -190,6 +210,13 @@ def log_odds(expected: Expected, dark: Dark, settings: JunctionWatchSettings) ->
     return [alone] + [min(hidden, alone) - _LEAST_ODDS * n for n in range(1, s.sharing)]
 
 
+def _density(sigmas: float, odd_share: float) -> float:
+    """Normal, and for an odd share of objects so many times as wide."""
+    usual = (1 - odd_share) * math.exp(-0.5 * sigmas**2)
+    oddly = odd_share / _ODDLY * math.exp(-0.5 * (sigmas / _ODDLY) ** 2)
+    return (usual + oddly) / math.sqrt(math.tau)
+
+
 def _outlet(expected: Expected, dark: Dark, settings: JunctionWatchSettings) -> float:
     if not expected.counts:
         return 0.0
@@ -197,11 +224,11 @@ def _outlet(expected: Expected, dark: Dark, settings: JunctionWatchSettings) -> 
     return math.log(1 - wrong if dark.outlet == expected.outlet else wrong)
 
 
-def _length(own_ns: float | None, dark_ns: int, settings: JunctionWatchSettings) -> float:
+def _length(own_ns: float | None, dark_ns: float, settings: JunctionWatchSettings) -> float:
     """Log ratio of the densities of the dark's length: made by the object, by anything."""
     if own_ns is None:
         return 0.0
-    folds = math.log(max(dark_ns, 1_000) / own_ns)
+    folds = math.log(dark_ns / own_ns)
     spread = math.hypot(settings.size_spread, settings.edge_us * 1e3 / own_ns)
     single = math.exp(-0.5 * (folds / spread) ** 2) / (spread * math.sqrt(math.tau))
     merged = 1.0 / _MERGED_SPAN if 0 <= folds <= _MERGED_SPAN else 0.0

@@ -30,6 +30,9 @@ class BalanceSettings(BaseModel):
         description="one object that was meant for another outlet and surely entered collect "
         "stops the run; otherwise it warns",
     )
+    least_objects: int = Field(
+        20, ge=1, description="shares of fewer objects than this raise no alarm"
+    )
     warn_efficiency: float = Field(
         0.85,
         ge=0,
@@ -251,7 +254,7 @@ def _of_strays(balance: Balance, settings: BalanceSettings) -> list[Alarm]:
 def _of_shares(balance: Balance, settings: BalanceSettings) -> list[Alarm]:
     found = []
     efficiency, high = balance.efficiency, balance.efficiency.interval[1]
-    if high < settings.warn_efficiency:
+    if efficiency.n >= settings.least_objects and high < settings.warn_efficiency:
         found.append(
             Alarm(
                 "efficiency",
@@ -261,7 +264,7 @@ def _of_shares(balance: Balance, settings: BalanceSettings) -> list[Alarm]:
             )
         )
     lost = balance.lost_share
-    if lost.interval[0] > settings.most_lost:
+    if lost.n >= settings.least_objects and lost.interval[0] > settings.most_lost:
         found.append(
             Alarm("lost", Severity.WARN, f"{lost.value:.0%} of {lost.n} objects never arrived")
         )

@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from sorter.assignment import best_pairs
 
 NO = -math.inf
-CASES = {
+CASES: dict[str, tuple[list[list[float]], list[tuple[int, int]]]] = {
     "nothing": ([], []),
     "no columns": ([[], []], []),
     "one": ([[2.0]], [(0, 0)]),
@@ -40,9 +40,9 @@ def total(gains: list[list[float]], pairs: list[tuple[int, int]]) -> float:
 def best_of_all(gains: list[list[float]]) -> float:
     """The greatest sum, by going through every way to pair or leave alone."""
     rows, columns = len(gains), len(gains[0])
-    places = [*range(columns), *([None] * rows)]
+    places = [*range(columns), *[None] * rows]
     return max(
-        sum(gains[row][c] for row, c in enumerate(choice) if c is not None)
+        math.fsum(gains[row][c] for row, c in enumerate(choice) if c is not None)
         for choice in itertools.permutations(places, rows)
     )
 

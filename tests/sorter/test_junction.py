@@ -22,7 +22,6 @@ from sorter.junction import (
     Verdict,
 )
 from sorter.junction_odds import Dark, log_odds
-from sorter.opening_plan import Window
 from sorter.track import Arrival
 
 MS = 1_000_000
@@ -46,27 +45,31 @@ def coming(
         object_id,
         outlet,
         Arrival(at_ms * MS, half_ms * MS),
-        Window(int((at_ms - half_ms) * MS), int((at_ms + half_ms) * MS)),
         diameter_um,
         speed_um_s,
         counts=counts,
     )
 
 
-def dark(middle_ms: float, outlet: str = COLLECT, *, ms: float = 10.0) -> tuple[Passed, int]:
-    """A passage, and the host time at which it began."""
-    begun_ns = int((middle_ms - ms / 2) * MS)
-    return Passed(1, outlet, begun_ns // 1_000, int(ms * 1_000), begun_ns), begun_ns
+def dark(middle_ms: float, outlet: str = COLLECT, *, ms: float = 10.0) -> Passed:
+    """A passage of which the host hears at once."""
+    begun_us, length_us = int((middle_ms - ms / 2) * 1_000), int(ms * 1_000)
+    return Passed(1, outlet, begun_us, length_us, (begun_us + length_us) * 1_000)
+
+
+def tell(watch: JunctionWatch, passed: Passed) -> None:
+    """With a device whose clock is the host's, and a liquid that never jumps."""
+    watch.passed(passed, lambda us: us * 1_000, float)
 
 
 def ruled(
-    objects: Sequence[Expected], darks: Sequence[tuple[Passed, int]], at_ns: int = LATER_NS
+    objects: Sequence[Expected], darks: Sequence[Passed], at_ns: int = LATER_NS
 ) -> list[Verdict]:
     watch = JunctionWatch(WATCH)
     for one in objects:
         watch.expect(one)
-    for passed, begun_ns in darks:
-        watch.passed(passed, begun_ns)
+    for passed in darks:
+        tell(watch, passed)
     return watch.step(at_ns)
 
 
@@ -82,8 +85,7 @@ def told(verdicts: Sequence[Verdict]) -> list[str]:
     return sorted(words)
 
 
-SMALL = {"diameter_um": 60.0, "speed_um_s": 12_000.0}
-STORIES: dict[str, tuple[list[Expected], list[tuple[Passed, int]], list[str]]] = {
+STORIES: dict[str, tuple[list[Expected], list[Passed], list[str]]] = {
     "on time": ([coming(1, 500)], [dark(502)], ["1 collect"]),
     "late, within what is possible": ([coming(1, 500)], [dark(515)], ["1 collect"]),
     "much too late": ([coming(1, 500)], [dark(600)], ["1 lost", "? collect"]),
@@ -110,7 +112,7 @@ STORIES: dict[str, tuple[list[Expected], list[tuple[Passed, int]], list[str]]] =
         ["1 collect", "2 waste"],
     ),
     "two, each by its size": (
-        [coming(1, 500), coming(2, 500, **SMALL)],
+        [coming(1, 500), coming(2, 500, diameter_um=60.0, speed_um_s=12_000.0)],
         [dark(495, ms=5.0), dark(505)],
         ["1 collect", "2 collect"],
     ),
@@ -161,10 +163,9 @@ def test_nothing_is_ruled_on_before_its_news_can_have_come() -> None:
     watch = JunctionWatch(JunctionWatchSettings(wait_ms=400.0))
     watch.expect(coming(1, 500))
     assert watch.under_way == 1
-    passed, begun_ns = dark(505)
     for at_ms in range(0, 900, 5):
         if at_ms == 800:
-            watch.passed(passed, begun_ns)
+            tell(watch, dark(505))
         assert watch.step(at_ms * MS) == []
     assert told(watch.step(1_000 * MS)) == ["1 collect"]
     assert watch.under_way == 0
@@ -175,7 +176,7 @@ def test_at_the_end_nothing_is_waited_for() -> None:
     watch = JunctionWatch(WATCH)
     for one in (coming(1, 500), coming(2, 505, WASTE), coming(3, 900)):
         watch.expect(one)
-    watch.passed(*dark(500))
+    tell(watch, dark(500))
     assert told(watch.step(600 * MS, final=True)) == ["1 collect", "2 lost"]
     assert watch.under_way == 1
 
@@ -187,7 +188,7 @@ def test_what_hangs_together_waits_for_each_other_but_not_for_ever() -> None:
     for n in range(200):
         at_ms = 100 + 20 * n
         watch.expect(coming(n, at_ms, half_ms=30.0))
-        watch.passed(*dark(at_ms - 60))
+        tell(watch, dark(at_ms - 60))
         verdicts += watch.step((at_ms - 50) * MS)
         assert watch.under_way <= 40
     assert len(verdicts) > 150
@@ -199,32 +200,33 @@ def test_a_changed_decision_is_what_counts() -> None:
     watch.expect(coming(1, 500))
     watch.changed(1, WASTE)
     watch.changed(7, WASTE)
-    watch.passed(*dark(500, WASTE))
+    tell(watch, dark(500, WASTE))
     (seen,) = watch.step(LATER_NS)
     assert isinstance(seen, Seen)
     assert not seen.astray
 
 
-def test_openings_move_windows_of_what_is_still_to_come() -> None:
+def test_where_the_liquid_runs_ahead_bodies_pass_early_and_fast() -> None:
+    """While the gate opens, 20 ms of liquid time pass in 10 ms."""
+
+    def liquid_ns(t_ns: int) -> float:
+        return t_ns + float(min(max(t_ns - 450 * MS, 0), 100 * MS))
+
     watch = JunctionWatch(WATCH)
-    watch.expect(coming(1, 300))
-    watch.expect(coming(2, 900))
-    ahead_ns = 100 * MS
-
-    def window_of(arrival: Arrival) -> Window:
-        middle_ns = int(arrival.liquid_ns) - ahead_ns
-        return Window(middle_ns - 15 * MS, middle_ns + 15 * MS)
-
-    watch.moved(window_of, 500 * MS)
-    watch.passed(*dark(300))
-    watch.passed(*dark(800))
-    assert told(watch.step(LATER_NS)) == ["1 collect", "2 collect"]
+    watch.expect(coming(1, 560, half_ms=6.0))
+    watch.expect(coming(2, 505, half_ms=6.0))
+    watch.passed(dark(505, ms=5.0), lambda us: us * 1_000, liquid_ns)
+    seen, lost = watch.step(LATER_NS)
+    assert isinstance(lost, Lost)
+    assert isinstance(seen, Seen)
+    assert (seen.object_id, seen.at_ns) == (1, 505 * MS)
+    assert seen.late_ns == pytest.approx(0.0)
 
 
 def test_a_gate_further_down_is_reckoned_with() -> None:
     watch = JunctionWatch(JunctionWatchSettings(gate_after_um=1_000.0))
     watch.expect(coming(1, 500, speed_um_s=10_000.0))
-    watch.passed(*dark(600, ms=20.0))
+    tell(watch, dark(600, ms=20.0))
     assert told(watch.step(LATER_NS)) == ["1 collect"]
 
 
@@ -248,10 +250,19 @@ DARKS = st.builds(
 def numbered(objects: Sequence[Expected]) -> list[Expected]:
     return [
         Expected(
-            n, o.outlet, o.arrival, o.window, o.diameter_um, o.speed_um_s, counts=o.counts
+            n, o.outlet, o.arrival, o.diameter_um, o.speed_um_s, counts=o.counts
         )
         for n, o in enumerate(objects, start=1)
     ]  # fmt: skip
+
+
+def middle_ns(passed: Passed) -> int:
+    return passed.begun_us * 1_000 + passed.length_us * 500
+
+
+def as_dark(passed: Passed) -> Dark:
+    begun_ns, end_ns = passed.begun_us * 1_000, (passed.begun_us + passed.length_us) * 1_000
+    return Dark(passed.outlet, begun_ns, end_ns, float(begun_ns), float(end_ns))
 
 
 @settings(max_examples=150, deadline=None)
@@ -262,11 +273,11 @@ def numbered(objects: Sequence[Expected]) -> list[Expected]:
     st.randoms(use_true_random=False),
 )
 def test_every_object_and_every_passage_once(
-    bodies: list[Expected], darks: list[tuple[Passed, int]], steps: list[int], random: object
+    bodies: list[Expected], darks: list[Passed], steps: list[int], random: object
 ) -> None:
     watch = JunctionWatch(JunctionWatchSettings(patience_ms=200.0))
     objects = numbered(bodies)
-    news: list[Expected | tuple[Passed, int] | int] = [*objects, *darks, *steps]
+    news: list[Expected | Passed | int] = [*objects, *darks, *steps]
     random.shuffle(news)  # type: ignore[attr-defined]
     verdicts: list[Verdict] = []
     for one in news:
@@ -275,13 +286,13 @@ def test_every_object_and_every_passage_once(
         elif isinstance(one, int):
             verdicts += watch.step(one * MS)
         else:
-            watch.passed(*one)
+            tell(watch, one)
     verdicts += watch.step(LATER_NS)
     ids = Counter(v.object_id for v in verdicts if not isinstance(v, Unexpected))
     assert set(ids.values()) <= {1}
     assert {o.object_id for o in objects if o.counts} <= set(ids)
     seen_at = {(v.outlet, v.at_ns) for v in verdicts if not isinstance(v, Lost)}
-    assert seen_at == {(p.outlet, b + p.length_us * 500) for p, b in darks}
+    assert seen_at == {(p.outlet, middle_ns(p)) for p in darks}
     unexpected = sum(isinstance(v, Unexpected) for v in verdicts)
     alone = sum(isinstance(v, Seen) and not v.shared for v in verdicts)
     assert unexpected + alone <= len(darks)
@@ -311,11 +322,9 @@ def best_of_all(objects: Sequence[Expected], darks: Sequence[Dark]) -> float:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(BODIES, min_size=1, max_size=3), st.lists(DARKS, min_size=1, max_size=3))
-def test_no_assignment_is_likelier(
-    bodies: list[Expected], passages: list[tuple[Passed, int]]
-) -> None:
+def test_no_assignment_is_likelier(bodies: list[Expected], passages: list[Passed]) -> None:
     objects = numbered(bodies)
-    darks = [Dark(p.outlet, b, p.length_us * 1_000) for p, b in passages]
+    darks = [as_dark(p) for p in passages]
     verdicts = ruled(objects, passages)
     taken: dict[tuple[str, int], list[Expected]] = {}
     for one in verdicts:
