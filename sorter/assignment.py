@@ -2,73 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import inf
+from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 
 
-def best_pairs(gains: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+def best_pairs(gains: Sequence[Mapping[int, float]]) -> list[tuple[int, int]]:
     """Pairs (row, column), each row and column once at most, with the greatest sum of gains.
 
     A pair that gains nothing is never taken: rows and columns may stay alone. Rows are added one
     by one, each along the shortest augmenting path under dual prices (the Hungarian method of
-    Kuhn 1955, with the paths of Tomizawa 1971), which takes rows² × (rows + columns) steps.
+    Kuhn 1955, with the paths of Tomizawa 1971); only pairs that are possible cost time.
 
     Args:
-        gains: (rows, columns), finite or minus infinity.
+        gains: for each row, what it gains with a column; columns from 0, those left out: nothing.
 
     Returns:
         the pairs in order of rows; among optima of equal gain always the same one.
     """
-    rows = len(gains)
-    columns = len(gains[0]) if rows else 0
+    columns = 1 + max((column for row in gains for column in row), default=-1)
     # One more column for each row, free of charge: that row stays alone.
     costs = [
-        [-gain if gain > 0 else inf for gain in gains[row]]
-        + [0.0 if alone == row else inf for alone in range(rows)]
-        for row in range(rows)
+        {column: -gain for column, gain in row.items() if gain > 0} | {columns + number: 0.0}
+        for number, row in enumerate(gains)
     ]
-    of_row = [-1] * rows
-    of_column = [-1] * (columns + rows)
-    row_price, column_price = [0.0] * rows, [0.0] * (columns + rows)
-    for row in range(rows):
-        _add(row, costs, of_row, of_column, row_price, column_price)
-    return [(row, column) for row, column in enumerate(of_row) if column < columns]
+    table = _Table(costs, columns + len(costs))
+    for row in range(len(costs)):
+        table.add(row)
+    return [(row, column) for row, column in enumerate(table.of_row) if column < columns]
 
 
-def _add(
-    first: int,
-    costs: list[list[float]],
-    of_row: list[int],
-    of_column: list[int],
-    row_price: list[float],
-    column_price: list[float],
-) -> None:
-    """Give row `first` a column, moving others where that is cheapest."""
-    width = len(of_column)
-    row_price[first] = min(c - p for c, p in zip(costs[first], column_price, strict=True))
-    reach = [inf] * width
-    came_from = [first] * width
-    settled: list[int] = []
-    open_columns = set(range(width))
-    row, travelled = first, 0.0
-    while True:
-        for column in open_columns:
-            far = travelled + costs[row][column] - row_price[row] - column_price[column]
-            if far < reach[column]:
-                reach[column], came_from[column] = far, row
-        column = min(open_columns, key=lambda c: (reach[c], c))
-        travelled = reach[column]
-        if of_column[column] < 0:
-            break
-        open_columns.remove(column)
-        settled.append(column)
-        row = of_column[column]
-    row_price[first] += travelled
-    for passed in settled:
-        column_price[passed] -= travelled - reach[passed]
-        row_price[of_column[passed]] += travelled - reach[passed]
-    while True:
-        row = came_from[column]
-        of_column[column], of_row[row], column = row, column, of_row[row]
-        if row == first:
-            return
+class _Table:
+    """Rows that have a column so far, and the prices that prove that no other way is cheaper."""
+
+    def __init__(self, costs: Sequence[Mapping[int, float]], columns: int) -> None:
+        self._costs = costs
+        self.of_row = [-1] * len(costs)
+        self._of_column = [-1] * columns
+        self._row_price = [0.0] * len(costs)
+        self._column_price = [0.0] * columns
+
+    def add(self, first: int) -> None:
+        """Give row `first` a column, moving others where that is cheapest."""
+        self._row_price[first] = min(
+            cost - self._column_price[column] for column, cost in self._costs[first].items()
+        )
+        reach: dict[int, float] = {}
+        came_from: dict[int, int] = {}
+        settled: dict[int, float] = {}
+        queue: list[tuple[float, int]] = []
+        row, travelled = first, 0.0
+        while True:
+            for column, cost in self._costs[row].items():
+                far = travelled + cost - self._row_price[row] - self._column_price[column]
+                if column not in settled and far < reach.get(column, float("inf")):
+                    reach[column], came_from[column] = far, row
+                    heappush(queue, (far, column))
+            travelled, column = heappop(queue)
+            if column in settled:
+                continue
+            if self._of_column[column] < 0:
+                break
+            settled[column] = travelled
+            row = self._of_column[column]
+        self._pay(first, settled, travelled)
+        self._move(first, column, came_from)
+
+    def _pay(self, first: int, settled: Mapping[int, float], travelled: float) -> None:
+        """Prices after a path of length `travelled`."""
+        self._row_price[first] += travelled
+        for column, far in settled.items():
+            self._column_price[column] -= travelled - far
+            self._row_price[self._of_column[column]] += travelled - far
+
+    def _move(self, first: int, column: int, came_from: Mapping[int, int]) -> None:
+        """Each row of the path takes the column to which the path led from it."""
+        row = -1
+        while row != first:
+            row = came_from[column]
+            self._of_column[column] = row
+            column, self.of_row[row] = self.of_row[row], column

@@ -12,7 +12,8 @@ Every object that counts is `Seen` or `Lost`, once; every passage is an object's
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from drivers.ports import Passed
@@ -37,7 +38,6 @@ __all__ = [
 ]
 
 _LOOK_AGAIN_NS = 20_000_000
-_FORBIDDEN = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,11 @@ class JunctionWatch:
     def __init__(self, settings: JunctionWatchSettings) -> None:
         self._settings = settings
         self._objects: dict[int, Expected] = {}
-        self._darks: list[Dark] = []
+        self._darks: dict[int, Dark] = {}
+        self._next_dark = 0
+        # When each object can darken a gate no more, and what it gains by each dark.
+        self._over_ns: dict[int, float] = {}
+        self._odds: dict[int, dict[int, list[float]]] = {}
         self._look_ns = 0
 
     @property
@@ -116,12 +120,16 @@ class JunctionWatch:
     def expect(self, expected: Expected) -> None:
         """An object that was decided; the same id again replaces what was known of it."""
         self._objects[expected.object_id] = expected
+        self._over_ns[expected.object_id] = latest_ns(expected, self._settings)
+        self._odds[expected.object_id] = {}
+        for number in self._darks:
+            self._weigh(expected, number)
         self._look_ns = 0
 
     def changed(self, object_id: int, outlet: str) -> None:
         """Its decision was changed; nothing happens where it has been ruled on already."""
         if object_id in self._objects:
-            self._objects[object_id] = replace(self._objects[object_id], outlet=outlet)
+            self.expect(replace(self._objects[object_id], outlet=outlet))
 
     def passed(
         self, passed: Passed, to_host_ns: Callable[[int], int], liquid_ns: Callable[[int], float]
@@ -136,10 +144,18 @@ class JunctionWatch:
         """
         begun_ns = to_host_ns(passed.begun_us)
         end_ns = to_host_ns(passed.begun_us + passed.length_us)
-        self._darks.append(
-            Dark(passed.outlet, begun_ns, end_ns, liquid_ns(begun_ns), liquid_ns(end_ns))
+        number, self._next_dark = self._next_dark, self._next_dark + 1
+        self._darks[number] = Dark(
+            passed.outlet, begun_ns, end_ns, liquid_ns(begun_ns), liquid_ns(end_ns)
         )
+        for one in self._objects.values():
+            self._weigh(one, number)
         self._look_ns = 0
+
+    def _weigh(self, expected: Expected, number: int) -> None:
+        odds = log_odds(expected, self._darks[number], self._settings)
+        if odds and odds[0] > 0:
+            self._odds[expected.object_id][number] = odds
 
     def step(self, now_ns: int, *, final: bool = False) -> list[Verdict]:
         """What is certain by now; cheap where nothing is due.
@@ -152,10 +168,10 @@ class JunctionWatch:
             return []
         wait_ns = 0.0 if final else self._settings.wait_ms * 1e6
         patience_ns = 0.0 if final else self._settings.patience_ms * 1e6
+        since_ns = now_ns - wait_ns
         verdicts: list[Verdict] = []
-        if self._due_ns() + wait_ns <= now_ns:
+        if self._due_ns() <= since_ns:
             for group in self._groups():
-                since_ns = now_ns - wait_ns
                 if group.last_ns <= since_ns or group.first_ns + patience_ns <= since_ns:
                     verdicts += self._rule(group, since_ns)
         due_ns = self._due_ns() + wait_ns
@@ -164,123 +180,113 @@ class JunctionWatch:
 
     def _due_ns(self) -> float:
         """When the first of all is over; infinite where nothing waits."""
-        over = [self._over_ns(one) for one in self._objects.values()]
-        return min(over + [float(dark.end_ns) for dark in self._darks], default=math.inf)
-
-    def _over_ns(self, expected: Expected) -> float:
-        return latest_ns(expected, self._settings)
+        ends = (float(dark.end_ns) for dark in self._darks.values())
+        return min(min(self._over_ns.values(), default=math.inf), min(ends, default=math.inf))
 
     def _groups(self) -> list[_Group]:
-        """Objects and darks that hang together; `_Group.gains` is what they gain by each other."""
-        objects = list(self._objects.values())
-        gains = {
-            (i, d): odds
-            for i, one in enumerate(objects)
-            for d, odds in self._near(one)
-            if odds[0] > 0
-        }
-        # Objects are numbered first, then darks; each points at one that it hangs together with.
-        leader = list(range(len(objects) + len(self._darks)))
-        for i, d in gains:
-            low, high = sorted((_head(leader, i), _head(leader, len(objects) + d)))
-            leader[high] = low
-        members: dict[int, tuple[list[int], list[int]]] = {}
-        for node in range(len(leader)):
-            theirs = members.setdefault(_head(leader, node), ([], []))
-            if node < len(objects):
-                theirs[0].append(node)
-            else:
-                theirs[1].append(node - len(objects))
-        nothing = [_FORBIDDEN] * self._settings.sharing
-        return [
-            self._group(
-                [objects[i] for i in mine],
-                [self._darks[d] for d in darks],
-                [[g for d in darks for g in gains.get((i, d), nothing)] for i in mine],
-            )
-            for mine, darks in members.values()
-        ]
+        """Objects and darks that hang together."""
+        # Each points at one that it hangs together with: objects as 0, id, darks as 1, number.
+        leader = {node: node for node in ((0, i) for i in self._objects)}
+        leader |= {node: node for node in ((1, d) for d in self._darks)}
+        for object_id, theirs in self._odds.items():
+            for number in theirs:
+                low, high = sorted((_head(leader, (0, object_id)), _head(leader, (1, number))))
+                leader[high] = low
+        members: dict[_Node, tuple[list[int], list[int]]] = {}
+        for node in leader:
+            members.setdefault(_head(leader, node), ([], []))[node[0]].append(node[1])
+        return [self._group(objects, darks) for objects, darks in members.values()]
 
-    def _near(self, expected: Expected) -> list[tuple[int, list[float]]]:
-        """Darks that the object could have made, by number, with what each gains."""
-        return [
-            (number, log_odds(expected, dark, self._settings))
-            for number, dark in enumerate(self._darks)
-        ]
-
-    def _group(
-        self, objects: list[Expected], darks: list[Dark], gains: list[list[float]]
-    ) -> _Group:
-        over = [self._over_ns(one) for one in objects] + [float(dark.end_ns) for dark in darks]
-        return _Group(objects, darks, gains, min(over), max(over))
+    def _group(self, objects: list[int], darks: list[int]) -> _Group:
+        over = {one: self._over_ns[one] for one in objects}
+        ends = [float(self._darks[one].end_ns) for one in darks]
+        # Nobody waits for a speck: when it passes is known badly, and where it goes is no matter.
+        counting = [ns for one, ns in over.items() if self._objects[one].counts]
+        last_ns = max([*counting, *ends], default=max(over.values(), default=0.0))
+        return _Group(objects, darks, min([*over.values(), *ends]), last_ns)
 
     def _rule(self, group: _Group, since_ns: float) -> list[Verdict]:
         """Verdicts on a group; what is not over yet and not matched goes on waiting."""
-        sharing = self._settings.sharing
-        pairs = best_pairs(group.gains)
-        dark_of = {row: column // sharing for row, column in pairs}
-        shared = [list(dark_of.values()).count(d) > 1 for d in range(len(group.darks))]
-        verdicts: list[Verdict] = []
-        for row, one in enumerate(group.objects):
-            if row in dark_of:
-                dark = group.darks[dark_of[row]]
-                sure = dark.outlet == one.outlet or self._surely_astray(group, row, pairs)
-                verdicts.append(
-                    Seen(
-                        one.object_id,
-                        dark.outlet,
-                        dark.middle_ns,
-                        dark.liquid_ns - guess_ns(one, self._settings),
-                        one,
-                        shared=shared[dark_of[row]],
-                        sure=sure,
-                    )
-                )
-            elif self._over_ns(one) > since_ns:
-                continue
-            elif one.counts:
-                verdicts.append(Lost(one.object_id, one))
-            del self._objects[one.object_id]
-        for number, dark in enumerate(group.darks):
-            if number not in dark_of.values():
-                if dark.end_ns > since_ns:
-                    continue
-                verdicts.append(Unexpected(dark.outlet, dark.middle_ns, dark.length_ns))
-            self._darks.remove(dark)
+        dark_of, total = self._likeliest(group)
+        sharing = Counter(dark_of.values())
+        verdicts: list[Verdict] = [
+            self._seen(object_id, number, sharing[number] > 1, group, total)
+            for object_id, number in dark_of.items()
+        ]
+        alone = [one for one in group.objects if one not in dark_of]
+        over = [one for one in alone if self._over_ns[one] <= since_ns]
+        objects = [self._objects[one] for one in over]
+        verdicts += [Lost(one.object_id, one) for one in objects if one.counts]
+        others = [number for number in group.darks if number not in sharing]
+        ended = [number for number in others if self._darks[number].end_ns <= since_ns]
+        darks = [self._darks[number] for number in ended]
+        verdicts += [Unexpected(dark.outlet, dark.middle_ns, dark.length_ns) for dark in darks]
+        self._forget([*dark_of, *over], {*sharing, *ended})
         return verdicts
 
-    def _surely_astray(self, group: _Group, row: int, pairs: Sequence[tuple[int, int]]) -> bool:
-        """Whether every explanation in which this object did not go astray is much less likely."""
-        one, sharing = group.objects[row], self._settings.sharing
-        if not one.counts:
-            return True
-        gains = list(group.gains)
-        gains[row] = [
-            gain if group.darks[column // sharing].outlet == one.outlet else _FORBIDDEN
-            for column, gain in enumerate(group.gains[row])
+    def _seen(self, object_id: int, number: int, shared: bool, group: _Group, total: float) -> Seen:
+        one, dark = self._objects[object_id], self._darks[number]
+        sure = True
+        if one.counts and dark.outlet != one.outlet:
+            # Every explanation in which it did not go astray must be much less likely.
+            sure = total - self._likeliest(group, keeps=one)[1] >= self._settings.sure_nats
+        late_ns = dark.liquid_ns - guess_ns(one, self._settings)
+        return Seen(object_id, dark.outlet, dark.middle_ns, late_ns, one, shared=shared, sure=sure)
+
+    def _likeliest(
+        self, group: _Group, keeps: Expected | None = None
+    ) -> tuple[dict[int, int], float]:
+        """Object -> dark, and the log odds of that assignment.
+
+        Args:
+            group: what hangs together.
+            keeps: an object that may only enter its own outlet.
+        """
+        most = self._settings.sharing
+        places = {number: place for place, number in enumerate(group.darks)}
+        wanted = Counter(number for one in group.objects for number in self._odds[one])
+        gains = [
+            {
+                places[number] * most + n: gain
+                for number, odds in self._odds[object_id].items()
+                if keeps is None
+                or object_id != keeps.object_id
+                or self._darks[number].outlet == keeps.outlet
+                for n, gain in enumerate(odds[: wanted[number]])
+            }
+            for object_id in group.objects
         ]
-        best = sum(group.gains[r][c] for r, c in pairs)
-        without = sum(gains[r][c] for r, c in best_pairs(gains))
-        return best - without >= self._settings.sure_nats
+        pairs = best_pairs(gains)
+        dark_of = {group.objects[row]: group.darks[column // most] for row, column in pairs}
+        return dark_of, sum(gains[row][column] for row, column in pairs)
+
+    def _forget(self, objects: Collection[int], darks: Collection[int]) -> None:
+        for object_id in objects:
+            del self._objects[object_id], self._odds[object_id], self._over_ns[object_id]
+        for number in darks:
+            del self._darks[number]
+            for theirs in self._odds.values():
+                theirs.pop(number, None)
+
+
+_Node = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Objects and darks that can only be ruled on together.
+    """Objects and darks that can only be ruled on together, by id and number.
 
     Attributes:
-        gains: (objects, darks × sharing), see `sorter.junction_odds.log_odds`.
-        first_ns, last_ns: when the first and the last of them is over.
+        first_ns, last_ns: when the first and the last of them is over; specks count for the first.
     """
 
-    objects: list[Expected]
-    darks: list[Dark]
-    gains: list[list[float]]
+    objects: list[int]
+    darks: list[int]
     first_ns: float
     last_ns: float
 
 
-def _head(leader: list[int], node: int) -> int:
+def _head(leader: dict[_Node, _Node], node: _Node) -> _Node:
     """The first of those that hang together with a node; shortens the way on the way."""
     while leader[node] != node:
         leader[node] = leader[leader[node]]
@@ -289,6 +295,4 @@ def _head(leader: list[int], node: int) -> int:
 
 
 def _when(verdict: Verdict) -> float:
-    if isinstance(verdict, Lost):
-        return verdict.expected.arrival.liquid_ns
-    return verdict.at_ns
+    return verdict.expected.arrival.liquid_ns if isinstance(verdict, Lost) else verdict.at_ns

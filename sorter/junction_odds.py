@@ -19,7 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sorter.track import Arrival
 
-_REACH = 6.0  # standard deviations beyond which a passage is not the object's
+# A passage is not the object's beyond so many standard deviations, or so far outside its interval.
+_REACH = 6.0
+_OUTSIDE_NS = 60e6
 _ODDLY = 3.0  # by how much the arrivals spread more that were predicted wrongly
 _UNEXPECTED_SPAN = 3.0  # lengths of unexpected darks spread evenly over this many e-folds
 _MERGED_SPAN = 1.4  # how much longer a dark is that several bodies make, e-folds
@@ -87,7 +89,7 @@ class JunctionWatchSettings(BaseModel):
         "again every 250 ms what was not confirmed",
     )
     patience_ms: float = Field(
-        3_000.0,
+        1_000.0,
         gt=0,
         description="objects that overlap are ruled on together, but not later than this, ms",
     )
@@ -151,13 +153,12 @@ class Dark:
 
 @dataclass(frozen=True, slots=True)
 class _Guess:
-    """When an object should be at the optical gate, with a standard deviation, and for how long.
-
-    All in liquid time.
-    """
+    """When an object should be at the optical gate, with a standard deviation, how far off it can
+    be, and for how long it is there. All in liquid time."""
 
     at_ns: float
     sd_ns: float
+    reach_ns: float
     length_ns: float | None
 
 
@@ -166,9 +167,11 @@ def _guess(expected: Expected, settings: JunctionWatchSettings) -> _Guess:
     known = math.isfinite(speed) and speed > 0
     after_ns = settings.gate_after_um / speed * 1e9 if known else 0.0
     sized = known and math.isfinite(expected.diameter_um) and expected.diameter_um > 0
+    sd_ns = math.hypot(arrival.error_ns / settings.window_sigmas, settings.jitter_ms * 1e6)
     return _Guess(
         arrival.liquid_ns + after_ns,
-        math.hypot(arrival.error_ns / settings.window_sigmas, settings.jitter_ms * 1e6),
+        sd_ns,
+        min(_REACH * sd_ns, arrival.error_ns + _OUTSIDE_NS),
         expected.diameter_um / speed * 1e9 if sized else None,
     )
 
@@ -184,27 +187,27 @@ def latest_ns(expected: Expected, settings: JunctionWatchSettings) -> float:
     Host time is never ahead of liquid time, so it is over then in host time, too.
     """
     guess = _guess(expected, settings)
-    return guess.at_ns + _REACH * guess.sd_ns + (guess.length_ns or 0.0) / 2
+    return guess.at_ns + guess.reach_ns + (guess.length_ns or 0.0) / 2
 
 
 def log_odds(expected: Expected, dark: Dark, settings: JunctionWatchSettings) -> list[float]:
     """What it gains when the object is the first, second … of those that made the dark, nats.
 
-    Each is less than the one before; minus infinity where it can't be.
+    Each is less than the one before; what can't be is left out.
     """
     s = settings
     guess = _guess(expected, s)
     own_ns = dark.length_ns if guess.length_ns is None else guess.length_ns
     longer_ns = max(0.0, dark.length_ns - own_ns)
     off_ns = max(0.0, abs(dark.liquid_ns - guess.at_ns) - longer_ns / 2)
-    if off_ns > _REACH * guess.sd_ns:
-        return [-math.inf] * s.sharing
+    if off_ns > guess.reach_ns:
+        return []
     per_s = math.log(_density(off_ns / guess.sd_ns, s.odd_share) / (guess.sd_ns * 1e-9))
     seen = s.seen_share if expected.counts else s.speck_seen_share
     alike = math.log(seen / (1 - seen)) + per_s + _outlet(expected, dark, s)
     alone = alike + _length(guess.length_ns, dark.length_ns, s) - math.log(s.unexpected_hz)
     if own_ns > _SHORTER * dark.length_ns:
-        return [alone] + [-math.inf] * (s.sharing - 1)
+        return [alone]
     # It passed while somebody else darkened the gate: that dark is explained already.
     hidden = alike + math.log((longer_ns + s.size_spread * own_ns) * 1e-9)
     return [alone] + [min(hidden, alone) - _LEAST_ODDS * n for n in range(1, s.sharing)]
