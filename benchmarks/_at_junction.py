@@ -159,7 +159,9 @@ class _Told:
         self._openings = gate_openings(run.gate, run.rig)
         self._junction = JunctionWatch(JunctionWatchSettings())
         self.balance = MassBalance(run.rig.outlets, BalanceSettings())
-        self.correction = ArrivalCorrection(CorrectionSettings(apply=correcting))
+        self.correction = ArrivalCorrection(
+            CorrectionSettings(apply=correcting), run.rig.outlets.rest
+        )
         self.verdicts: list[Verdict] = []
         self.meant: dict[int, str] = {}
         self.late_ms: dict[int, float] = {}
@@ -195,7 +197,8 @@ class _Told:
         arrival = Arrival(self._liquid.at(row.arrival_ns, known), float(row.arrival_error_ns))
         seen_ns = self._liquid.at(row.last_exposed_ns, known)
         flight_s = (arrival.liquid_ns - seen_ns) * 1e-9
-        corrected = self.correction.corrected(arrival, flight_s)
+        opened = row.outlet != self._run.rig.outlets.rest
+        corrected = self.correction.corrected(arrival, flight_s, opened=opened)
         return Expected(
             object_id=row.id,
             outlet=row.outlet,

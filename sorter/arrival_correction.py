@@ -1,13 +1,15 @@
 """Predictions of arrivals that correct themselves by what is seen at the junction.
 
 What is wrong with a rig's calibration is wrong alike for all bodies: a junction that is further
-away than set makes every flight longer by the same factor, and a delay is the same for all. So
+away than set makes every flight longer by the same factor, a delay is the same for all, and a valve
+that is slower than set moves the liquid later, which makes those late that pass while it is open
+(by most of what it is slow, 1.5 µL and 100 ms of compliance given). So
 
-    seen - predicted  =  scale × flight  +  delay      (liquid time)
+    seen - predicted  =  scale × flight  +  delay  +  opened [where the gate was]     (liquid time)
 
 is fitted to the last passages, robustly (Huber's weights, iterated; Huber 1964), each weighted by
-how well its arrival was predicted, with normal priors that keep both small where the flights are
-too much alike to tell one from the other. It is bounded, and believed only after enough of them.
+how well its arrival was predicted, with normal priors that keep all three small where passages
+don't tell them apart. It is bounded, and believed only after enough passages.
 """
 
 from __future__ import annotations
@@ -50,6 +52,9 @@ class CorrectionSettings(BaseModel):
     prior_delay_ms: float = Field(
         10.0, gt=0, description="standard deviation of the delay, before anything was seen, ms"
     )
+    prior_opened_ms: float = Field(
+        10.0, gt=0, description="the same of the delay of those that an open gate lets in, ms"
+    )
     noise_ms: float = Field(
         2.0, gt=0, description="least standard deviation of a passage around its prediction, ms"
     )
@@ -62,7 +67,8 @@ class Correction:
     Attributes:
         scale: flights take longer by this factor, 0.03: 3 %.
         delay_ns: and by this time.
-        covariance: ((2, 2)) of (scale, delay in s).
+        opened_ns: and by this, where the gate is open: the valve opens later than set.
+        covariance: (3, 3) of (scale, delay in s, opened in s), as nested tuples.
         n: passages that it rests on.
         believed: they are enough.
         bound_ns: no arrival is moved further.
@@ -70,37 +76,48 @@ class Correction:
 
     scale: float
     delay_ns: float
-    covariance: tuple[tuple[float, float], tuple[float, float]]
+    opened_ns: float
+    covariance: tuple[tuple[float, ...], ...]
     n: int
     believed: bool
     bound_ns: float
 
-    def shift_ns(self, flight_s: float) -> float:
-        """By how much a flight of that length ends later; 0 while it is not believed."""
+    def shift_ns(self, flight_s: float, *, opened: bool = False) -> float:
+        """By how much a flight of that length ends later; 0 while it is not believed.
+
+        Args:
+            flight_s: liquid time from the last view to the arrival.
+            opened: the gate is opened for it.
+        """
         if not self.believed:
             return 0.0
-        return max(-self.bound_ns, min(self._wanted_ns(flight_s), self.bound_ns))
+        return max(-self.bound_ns, min(self._wanted_ns(flight_s, opened), self.bound_ns))
 
-    def is_bounded(self, flight_s: float) -> bool:
+    def is_bounded(self, flight_s: float, *, opened: bool = False) -> bool:
         """Whether more would have to be moved than may be: the rig wants calibrating."""
-        return self.believed and abs(self._wanted_ns(flight_s)) > self.bound_ns
+        return self.believed and abs(self._wanted_ns(flight_s, opened)) > self.bound_ns
 
-    def sd_ns(self, flight_s: float) -> float:
+    def sd_ns(self, flight_s: float, *, opened: bool = False) -> float:
         """Standard deviation of the shift."""
-        (ss, sd), (_, dd) = self.covariance
-        return 1e9 * math.sqrt(max(0.0, ss * flight_s**2 + 2 * sd * flight_s + dd))
+        of = np.array([flight_s, 1.0, float(opened)])
+        return 1e9 * math.sqrt(max(0.0, float(of @ np.array(self.covariance) @ of)))
 
-    def _wanted_ns(self, flight_s: float) -> float:
-        return self.scale * flight_s * 1e9 + self.delay_ns
+    def _wanted_ns(self, flight_s: float, opened: bool) -> float:
+        return self.scale * flight_s * 1e9 + self.delay_ns + self.opened_ns * opened
 
 
 class ArrivalCorrection:
-    """Learns from passages, and corrects arrivals."""
+    """Learns from passages, and corrects arrivals.
 
-    def __init__(self, settings: CorrectionSettings) -> None:
+    Args:
+        rest: name of the outlet for which no gate is opened.
+    """
+
+    def __init__(self, settings: CorrectionSettings, rest: str) -> None:
         self._settings = settings
-        # Flight s, seen minus predicted s, standard deviation of that s.
-        self._seen: deque[tuple[float, float, float]] = deque(maxlen=settings.passages)
+        self._rest = rest
+        # Flight s, gate open 0 or 1, seen minus predicted s, standard deviation of that s.
+        self._seen: deque[tuple[float, float, float, float]] = deque(maxlen=settings.passages)
         self._correction: Correction | None = None
 
     def learn(self, seen: Seen) -> bool:
@@ -110,7 +127,8 @@ class ArrivalCorrection:
             return False
         late_ns = seen.late_ns + one.shift_ns
         sd_ns = math.hypot(one.arrival.error_ns / _SIGMAS, self._settings.noise_ms * 1e6)
-        self._seen.append((one.flight_s, late_ns * 1e-9, sd_ns * 1e-9))
+        opened = float(seen.outlet != self._rest)
+        self._seen.append((one.flight_s, opened, late_ns * 1e-9, sd_ns * 1e-9))
         self._correction = None
         return True
 
@@ -121,59 +139,65 @@ class ArrivalCorrection:
             self._correction = self._fit()
         return self._correction
 
-    def corrected(self, arrival: Arrival, flight_s: float) -> Arrival:
+    def corrected(self, arrival: Arrival, flight_s: float, *, opened: bool = False) -> Arrival:
         """The arrival as it should have been predicted, its interval widened by what is unsure.
 
         The arrival itself where nothing is believed yet, or nothing is to be applied.
+
+        Args:
+            arrival: as predicted.
+            flight_s: liquid time from the last view to it.
+            opened: the gate is opened for it.
         """
         correction = self.correction
         if not (correction.believed and self._settings.apply):
             return arrival
         return Arrival(
-            arrival.liquid_ns + correction.shift_ns(flight_s),
-            math.hypot(arrival.error_ns, _SIGMAS * correction.sd_ns(flight_s)),
+            arrival.liquid_ns + correction.shift_ns(flight_s, opened=opened),
+            math.hypot(arrival.error_ns, _SIGMAS * correction.sd_ns(flight_s, opened=opened)),
         )
 
     def _fit(self) -> Correction:
         s = self._settings
-        prior = np.diag([s.prior_scale**-2, (s.prior_delay_ms * 1e-3) ** -2])
+        priors = np.array([s.prior_scale, s.prior_delay_ms * 1e-3, s.prior_opened_ms * 1e-3])
+        known: Array = np.zeros(3)
+        covariance: Array = np.diag(priors**2)
         n = len(self._seen)
-        known, covariance = np.zeros(2), _inverse(prior)
         if n:
-            flight, late, sd = np.array(self._seen, np.float64).T
-            design = np.column_stack([flight, np.ones(n)]) / sd[:, None]
-            known, covariance = _huber(design, late / sd, prior)
-        (ss, sd_), (ds, dd) = covariance.tolist()
+            flight, opened, late, sd = np.array(self._seen, np.float64).T
+            design = np.column_stack([flight, np.ones(n), opened]) / sd[:, None]
+            known, covariance = _huber(design, late / sd, priors)
+        scale, delay_s, opened_s = known.tolist()
         return Correction(
-            scale=float(known[0]),
-            delay_ns=float(known[1]) * 1e9,
-            covariance=((ss, sd_), (ds, dd)),
+            scale=scale,
+            delay_ns=delay_s * 1e9,
+            opened_ns=opened_s * 1e9,
+            covariance=tuple(tuple(row) for row in covariance.tolist()),
             n=n,
             believed=n >= s.least_passages,
             bound_ns=s.max_shift_ms * 1e6,
         )
 
 
-def _huber(design: Array, target: Array, prior: Array) -> tuple[Array, Array]:
-    """(2,) parameters and their (2, 2) covariance; rows of `design` (n, 2) have unit variance.
+def _huber(design: Array, target: Array, priors: Array) -> tuple[Array, Array]:
+    """(3,) parameters and their (3, 3) covariance; rows of `design` (n, 3) have unit variance.
 
     The variance is taken from the residuals, but not below what the rows claim: intervals of
     arrivals are wide on purpose, and what looks better than they promise may be chance.
+
+    Args:
+        priors: (3,) standard deviations of the parameters around zero.
     """
-    known: Array = np.zeros(2)
-    covariance = _inverse(prior)
-    known[1] = np.median(target / design[:, 1])
+    precision: Array = np.diag(priors**-2.0)
+    known: Array = np.zeros(len(priors))
+    covariance: Array = np.diag(priors**2)
     for _ in range(_ITERATIONS):
         residuals = target - design @ known
         spread = max(1.0, _MAD_TO_SD * float(np.median(np.abs(residuals - np.median(residuals)))))
         weights = np.minimum(1.0, _HUBER * spread / np.maximum(np.abs(residuals), 1e-12))
         weighted: Array = design.T * (weights / spread**2)
-        covariance = _inverse(weighted @ design + prior)
+        covariance = np.asarray(np.linalg.inv(weighted @ design + precision), np.float64)
         before, known = known, np.asarray(covariance @ (weighted @ target))
-        if np.all(np.abs(known - before) < _SETTLED / np.sqrt(np.diag(prior))):
+        if np.all(np.abs(known - before) < _SETTLED * priors):
             break
     return known, covariance
-
-
-def _inverse(matrix: Array) -> Array:
-    return np.asarray(np.linalg.inv(matrix), np.float64)

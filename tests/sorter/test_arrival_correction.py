@@ -23,15 +23,16 @@ def passage(
     shift_ms: float = 0.0,
     counts: bool = True,
     shared: bool = False,
-    outlet: str = COLLECT,
+    meant: str = WASTE,
+    outlet: str | None = None,
 ) -> Seen:
     """Of an object that was seen so much later than predicted."""
     arrival = Arrival(flight_s * 1e9, error_ms * MS)
     expected = Expected(
-        1, COLLECT, arrival, 200.0, 2e4, flight_s, shift_ns=shift_ms * MS, counts=counts
+        1, meant, arrival, 200.0, 2e4, flight_s, shift_ns=shift_ms * MS, counts=counts
     )
     at_ns = int(flight_s * 1e9 + late_ms * MS)
-    return Seen(1, outlet, at_ns, late_ms * MS, expected, shared=shared, sure=True)
+    return Seen(1, outlet or meant, at_ns, late_ms * MS, expected, shared=shared, sure=True)
 
 
 def flown(
@@ -39,6 +40,7 @@ def flown(
     *,
     scale: float = 0.0,
     delay_ms: float = 0.0,
+    opened_ms: float = 0.0,
     wrong: float = 0.0,
     seed: int = 0,
     noise_ms: float = 4.0,
@@ -47,46 +49,54 @@ def flown(
     rng = np.random.default_rng(seed)
     seen = []
     for flight_s in rng.uniform(0.3, 1.0, n):
-        late_ms = 1e3 * scale * flight_s + delay_ms + rng.normal(0.0, noise_ms)
+        opened = bool(rng.uniform() < 0.6)
+        late_ms = 1e3 * scale * flight_s + delay_ms + opened_ms * opened
+        late_ms += rng.normal(0.0, noise_ms)
         if rng.uniform() < wrong:
             late_ms += rng.uniform(-60.0, 60.0)
-        seen.append(passage(float(flight_s), float(late_ms)))
+        outlet = COLLECT if opened else WASTE
+        seen.append(passage(float(flight_s), float(late_ms), meant=outlet))
     return seen
 
 
 def learnt(seen: list[Seen], kept: CorrectionSettings | None = None) -> ArrivalCorrection:
-    correction = ArrivalCorrection(kept or CorrectionSettings())
+    correction = ArrivalCorrection(kept or CorrectionSettings(), WASTE)
     for one in seen:
         correction.learn(one)
     return correction
 
 
 RIGS = {
-    "calibrated": (0.0, 0.0),
-    "junction 3 % further away": (0.03, 0.0),
-    "junction 3 % nearer": (-0.03, 0.0),
-    "everything 5 ms late": (0.0, 5.0),
-    "both": (0.03, 5.0),
-    "against each other": (0.03, -12.0),
+    "calibrated": (0.0, 0.0, 0.0),
+    "junction 3 % further away": (0.03, 0.0, 0.0),
+    "junction 3 % nearer": (-0.03, 0.0, 0.0),
+    "everything 5 ms late": (0.0, 5.0, 0.0),
+    "valve 5 ms late": (0.0, 0.0, 5.0),
+    "all three": (0.03, 5.0, 5.0),
+    "against each other": (0.03, -12.0, 4.0),
 }
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.15], ids=["clean", "with wrong matches"])
 @pytest.mark.parametrize("rig", RIGS)
 def test_what_is_wrong_is_found_and_removed(rig: str, wrong: float) -> None:
-    scale, delay_ms = RIGS[rig]
-    correction = learnt(flown(200, scale=scale, delay_ms=delay_ms, wrong=wrong))
+    scale, delay_ms, opened_ms = RIGS[rig]
+    seen = flown(200, scale=scale, delay_ms=delay_ms, opened_ms=opened_ms, wrong=wrong)
+    correction = learnt(seen)
     found = correction.correction
     assert found.believed
     assert found.scale == pytest.approx(scale, abs=0.008)
     assert found.delay_ns / MS == pytest.approx(delay_ms, abs=5.0)
+    assert found.opened_ns / MS == pytest.approx(opened_ms, abs=2.0)
     for flight_s in (0.3, 0.6, 1.0):
-        late_ns = 1e9 * scale * flight_s + delay_ms * MS
-        corrected = correction.corrected(Arrival(flight_s * 1e9, 12 * MS), flight_s)
-        left_ns = flight_s * 1e9 + late_ns - corrected.liquid_ns
-        assert abs(left_ns) < 2 * MS
-        assert abs(left_ns) < 3 * found.sd_ns(flight_s)
-        assert 12 * MS < corrected.error_ns < 14 * MS
+        for opened in (False, True):
+            late_ns = 1e9 * scale * flight_s + (delay_ms + opened_ms * opened) * MS
+            arrival = Arrival(flight_s * 1e9, 12 * MS)
+            corrected = correction.corrected(arrival, flight_s, opened=opened)
+            left_ns = arrival.liquid_ns + late_ns - corrected.liquid_ns
+            assert abs(left_ns) < 2.5 * MS
+            assert abs(left_ns) < 3 * found.sd_ns(flight_s, opened=opened)
+            assert 12 * MS < corrected.error_ns < 14 * MS
 
 
 def test_the_stated_error_covers_the_truth() -> None:
@@ -139,7 +149,8 @@ def test_what_it_has_moved_itself_is_not_learnt_away() -> None:
         flight_s = one.expected.flight_s
         shift_ms = 30.0 * flight_s
         late_ms = one.late_ns / MS
-        correction.learn(passage(flight_s, late_ms, shift_ms=shift_ms))
+        meant = one.expected.outlet
+        correction.learn(passage(flight_s, late_ms, shift_ms=shift_ms, meant=meant))
     assert correction.correction.scale == pytest.approx(0.03, abs=0.008)
 
 
@@ -148,13 +159,13 @@ def test_what_it_has_moved_itself_is_not_learnt_away() -> None:
     [
         passage(0.5, 5.0, shared=True),
         passage(0.5, 5.0, counts=False),
-        passage(0.5, 5.0, outlet=WASTE),
+        passage(0.5, 5.0, outlet=COLLECT),
         passage(0.0, 5.0),
     ],
     ids=["shared dark", "speck", "astray", "flight not known"],
 )
 def test_some_passages_tell_nothing(one: Seen) -> None:
-    correction = ArrivalCorrection(CorrectionSettings())
+    correction = ArrivalCorrection(CorrectionSettings(), WASTE)
     assert not correction.learn(one)
     assert correction.correction.n == 0
 
