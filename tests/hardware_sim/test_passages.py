@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,9 @@ from hardware_sim.flow import FlowSettings
 from hardware_sim.gate_log import GateEdge
 from hardware_sim.passages import Passage, PassageSettings, passages
 from hardware_sim.truth_log import BodyTruth
+from sorter.junction import Expected, JunctionWatch, JunctionWatchSettings, Seen, Unexpected
+from sorter.liquid import Liquid, LiquidSettings, Opening
+from sorter.track import Arrival
 
 MS = 1_000_000
 EXACT = PassageSettings(
@@ -167,3 +171,39 @@ def test_every_body_that_can_be_seen_is_in_one_dark_of_its_own_outlet(
     assert [p.begun_ns for p in passages(shifted, edges, EXACT, seed=0)] == [
         p.begun_ns for p in found
     ]
+
+
+def test_the_watch_finds_who_made_each() -> None:
+    """Bodies that arrive as predicted, through a gate that moves the liquid."""
+    rng = np.random.default_rng(5)
+    arrives_ms = np.cumsum(rng.uniform(60.0, 700.0, 60)) + 1_000.0
+    bodies = [
+        body(n, float(ms), diameter_um=float(rng.uniform(120.0, 350.0)))
+        for n, ms in enumerate(arrives_ms, start=1)
+    ]
+    edges = [e for ms in arrives_ms[::3] for e in opening(ms - 20.0, ms + 20.0)]
+    openings = [
+        Opening(COLLECT, a.effective_ns, b.effective_ns)
+        for a, b in zip(edges[::2], edges[1::2], strict=True)
+    ]
+    liquid = Liquid(LiquidSettings(displaced_um=FlowSettings().displaced_um))
+    watch = JunctionWatch(JunctionWatchSettings())
+    for one in bodies:
+        assert one.junction_ns is not None
+        outlet = COLLECT if one.body % 3 == 1 else WASTE
+        late_ns = float(rng.uniform(-12.0, 12.0)) * MS
+        arrival = Arrival(liquid.at(one.junction_ns, openings) - late_ns, 15.0 * MS)
+        watch.expect(Expected(one.body, outlet, arrival, one.diameter_um, 20_000.0))
+    found = passages(bodies, edges, EXACT.model_copy(update={"jitter_us": 100.0}), seed=0)
+    for passage in found:
+        watch.passed(
+            passage.passed(), lambda us: us * 1_000, lambda t_ns: liquid.at(t_ns, openings)
+        )
+    verdicts = watch.step(1_000_000 * MS)
+    assert {v.object_id: v.outlet for v in verdicts if isinstance(v, Seen)} == {
+        number: passage.outlet for passage in found for number in passage.bodies
+    }
+    assert not any(isinstance(v, Unexpected) for v in verdicts)
+    alone = [v for v in verdicts if isinstance(v, Seen) and not v.shared]
+    assert len(alone) > 50
+    assert max(abs(v.late_ns) for v in alone) < 13.5 * MS
