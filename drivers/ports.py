@@ -146,6 +146,25 @@ class Executed:
     at_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """An optical gate saw an object enter an outlet.
+
+    Attributes:
+        seq: running number in a session, from 1.
+        outlet: which outlet's gate it was.
+        begun_us: when it became dark, unwrapped device time.
+        length_us: how long it was dark.
+        at_ns: host time at which the news came.
+    """
+
+    seq: int
+    outlet: str
+    begun_us: int
+    length_us: int
+    at_ns: int
+
+
 DispenserEvent = Acknowledged | Refused | Executed
 
 

@@ -15,6 +15,7 @@ from sorter.files import write_atomic
 from sorter.record_reader import MetaRecord, ObjectRecord, RecordReader, open_record
 from sorter.record_rows import EventRow
 from sorter.report_figures import Figures, figures
+from sorter.report_junction import BALANCE_EVENT, measured
 from sorter.report_text import sort_report_text
 from sorter.report_truth import ObjectTruth, truth_by_object, truth_rows, where_it_went
 from sorter.report_words import UNVALIDATED, reason_class, reason_words
@@ -77,6 +78,7 @@ def write_report(record: Path, out: Path, truth: Mapping[str, Any] | None = None
 def _render(reader: RecordReader, truth: Mapping[str, Any] | None) -> str:
     summary = summarize(reader)
     meta, objects, events = reader.meta(), reader.objects(), reader.events()
+    told = [event for event in events if event.name != BALANCE_EVENT]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sorter", ""),
         autoescape=True,
@@ -98,8 +100,9 @@ def _render(reader: RecordReader, truth: Mapping[str, Any] | None) -> str:
         reason_words=reason_words,
         truth=None if truth is None else truth_rows(truth),
         went=None if truth is None else where_it_went(truth),
-        events=_event_rows(events, meta),
-        event_total=len(events),
+        junction=measured(events),
+        events=_event_rows(told, meta),
+        event_total=len(told),
         manifest=_pretty(meta.run.bundle_manifest),
         unvalidated=UNVALIDATED,
         ended_well=meta.end_reason == "done",
