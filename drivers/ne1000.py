@@ -147,9 +147,11 @@ class NE1000Pump:
         if self._closed:
             return
         self._now_ns = now_ns
-        if not self._began:
-            self.hold(now_ns)
         try:
+            if not self._began:
+                # Whatever it did before this program came. What was asked for already waits.
+                self._began = True
+                self._interrupt(told=False)
             self._talk.step(now_ns)
             if self._talk.idle:
                 self._say_next(now_ns)

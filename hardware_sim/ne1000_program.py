@@ -86,9 +86,9 @@ class Program:
             # An alarm is told in answer to any command, which does nothing else.
             alarm, self.alarm = self.alarm, ""
             return f"A?{alarm}"
-        if name == "STP" and self.prompt in _MOVING and obeys != "yes":
+        if name == "STP" and self.plunger.rate_ul_s and obeys != "yes":
             if obeys == "says so":
-                self.prompt = "P"
+                self.prompt = "P" if self.prompt in _MOVING else "S"
             return self.prompt
         command = self._commands.get(name)
         try:
@@ -118,9 +118,9 @@ class Program:
         return ""
 
     def _stop(self, _text: str, now_ns: int) -> str:
-        if self.prompt == "S":
+        if self.prompt == "S" and not self.plunger.rate_ul_s:
             raise RefusedError("NA")
-        if self.prompt == "P":
+        if self.prompt in "PS":
             self.prompt, self._left_ul, self._rate_now, self._at_phase = "S", None, None, 1
         else:
             self._left_ul = self.plunger.left_ul(now_ns)
