@@ -7,22 +7,13 @@ holds the flow then (docs/pumps.md).
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
 from collections.abc import Callable
 
+from drivers import ne1000_faults as faults
 from drivers import ne1000_scripts as scripts
-from drivers.ne1000_faults import (
-    alarm,
-    disobeys,
-    endless,
-    no_rate,
-    not_held,
-    not_reversing,
-    not_starting,
-    unasked,
-    unready,
-)
 from drivers.ne1000_scripts import DISPENSED, RUN, STOP, Asking, ask
 from drivers.ne1000_settings import NE1000Settings
 from drivers.ne1000_talk import PAUSE, Say, Script, Talk
@@ -131,7 +122,7 @@ class NE1000Pump:
         try:
             rate_words(rate_ul_s)
         except ValueError as error:
-            raise no_rate(rate_ul_s) from error
+            raise faults.no_rate(rate_ul_s) from error
         self._queue.append(lambda: self._set_rate(rate_ul_s))
 
     # -- stepping -----------------------------------------------------------------------------
@@ -158,8 +149,7 @@ class NE1000Pump:
         except PumpError as error:
             self._fail(error)
         except LinkError:
-            self._state, self._fault = PumpState.UNKNOWN, True
-            self._queue.clear()
+            self._gone()
             raise
         trouble, self._trouble = self._trouble, None
         if trouble is not None:
@@ -187,7 +177,7 @@ class NE1000Pump:
             self._closed = True
             self._link.close()
         if not held:
-            raise not_held()
+            raise faults.not_held()
 
     def _closing_step(self) -> bool:
         try:
@@ -233,6 +223,15 @@ class NE1000Pump:
             self._goal = PumpState.HELD
         self._interrupt(told=True)
 
+    def _gone(self) -> None:
+        """Nothing can be said; a hold is the first thing to be said if that changes."""
+        self._state, self._fault = PumpState.UNKNOWN, True
+        self._queue.clear()
+        if not self._holding:
+            self._goal = PumpState.HELD
+            with contextlib.suppress(LinkError):
+                self._interrupt(told=True)
+
     def _alarmed(self, answer: Answer, now_ns: int) -> None:
         """The pump stands; the answer has acknowledged the alarm, and nothing else was done."""
         if answer.alarm == "R" and not self._is_set_up:
@@ -240,7 +239,7 @@ class NE1000Pump:
             self._interrupt(told=False)
             return
         self._is_set_up = False
-        self._fail(alarm(answer))
+        self._fail(faults.alarm(answer))
 
     def _check_open(self) -> None:
         if self._closed:
@@ -249,7 +248,7 @@ class NE1000Pump:
     def _check_ready(self) -> None:
         self._check_open()
         if self._fault:
-            raise unready()
+            raise faults.unready()
 
     # -- scripts ------------------------------------------------------------------------------
 
@@ -271,7 +270,7 @@ class NE1000Pump:
             if misses > self._settings.retries and not told:
                 told = self._fault = True
                 self._state = PumpState.UNKNOWN
-                self._trouble = disobeys(answer)
+                self._trouble = faults.disobeys(answer)
         self._state = self._goal
         self._holding = self._fault = False
 
@@ -316,7 +315,7 @@ class NE1000Pump:
                 return
             if not answer.stands:
                 break
-        raise not_starting()
+        raise faults.not_starting()
 
     def _set_rate(self, rate_ul_s: float) -> Script:
         self._wanted_ul_s = rate_ul_s
@@ -337,7 +336,7 @@ class NE1000Pump:
         # Said once: a second RUN might be a second pulse.
         answer = yield RUN
         if answer is None or answer.prompt is not Prompt.WITHDRAWING:
-            raise not_reversing()
+            raise faults.not_reversing()
         self._state = PumpState.REVERSING
         yield from self._withdrawn(volume_ul)
         self._goal = PumpState.HELD
@@ -358,7 +357,7 @@ class NE1000Pump:
             if answer.stands:
                 return
             if answer.prompt is not Prompt.WITHDRAWING or self._now_ns > end_ns:
-                raise endless(answer)
+                raise faults.endless(answer)
 
     def _poll(self) -> Script:
         answer = yield from ask(DISPENSED)
@@ -368,13 +367,13 @@ class NE1000Pump:
         else:
             wrong = not answer.stands
         if wrong:
-            raise unasked(answer)
+            raise faults.unasked(answer)
         if answer.stands and self._grew(reading):
             # One reading may be damaged in a way that the wire doesn't show.
             answer = yield from ask(DISPENSED)
             if self._grew(self._note(answer)):
                 self._distrusted = True
-                raise disobeys(answer)
+                raise faults.disobeys(answer)
 
     def _grew(self, reading: Dispensed) -> bool:
         return reading.infused_ul > self._stood_ul + reading.step_ul

@@ -34,9 +34,10 @@ def read_float(text: str) -> float:
 
 
 def show_float(value: float) -> str:
-    """Always 4 digits, and always a point: ``0.000``, ``46.08``, ``1234.``."""
+    """4 digits and a point, from 0 again after 9,999: ``0.000``, ``46.08``, ``1234.``."""
+    value = min(value % 10_000, 9_999)
     behind = 3 if value < 9.9995 else 2 if value < 99.995 else 1 if value < 999.95 else 0
-    text = f"{value % 10_000:.{behind}f}"
+    text = f"{value:.{behind}f}"
     return text if "." in text else text + "."
 
 
