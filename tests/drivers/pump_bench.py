@@ -22,13 +22,16 @@ class WatchedLink:
         self._clock = clock
         self.written: list[tuple[int, str]] = []
         self.cut: Exception | None = None
+        # Commands that are changed on their way, once each.
+        self.changed: dict[str, str] = {}
         self.closed = 0
 
     def write(self, data: bytes) -> None:
         if self.cut is not None:
             raise self.cut
-        self.written.append((self._clock.ns, data.decode("ascii").rstrip("\r")))
-        self._link.write(data)
+        text = data.decode("ascii").rstrip("\r")
+        self.written.append((self._clock.ns, text))
+        self._link.write(self.changed.pop(text, text).encode("ascii") + b"\r")
 
     def read(self) -> bytes:
         if self.cut is not None:

@@ -9,6 +9,7 @@ from drivers.ports import PumpState
 from hardware_sim.ne1000 import SimNE1000Settings
 from sorter.errors import LinkError, PumpError
 from tests.drivers.pump_bench import PumpBench
+from tests.drivers.virtual_time import MS
 
 HELD, RUNNING, UNKNOWN = PumpState.HELD, PumpState.RUNNING, PumpState.UNKNOWN
 
@@ -107,6 +108,46 @@ def test_one_lost_answer_is_asked_for_again() -> None:
     bench.device.model.lose_answers = 0.0
     bench.run(3_000)
     assert bench.state is RUNNING
+    assert bench.troubles == []
+
+
+def test_nothing_that_acts_is_said_before_a_late_answer_has_had_its_time() -> None:
+    bench = PumpBench().ready()
+    bench.device.model.lose_answers = 1.0
+    bench.until(lambda: bench.said("DIS") and bench.clock.ns - bench.pump.status().at_ns > 800 * MS)
+    bench.device.model.lose_answers = 0.0
+    bench.pump.start(bench.clock.ns)
+    bench.until(lambda: bench.state is RUNNING)
+    times = [at_ns for at_ns, _ in bench.link.written]
+    texts = [text for _, text in bench.link.written]
+    first = max(at for at, text in enumerate(texts) if text == "00RAT")
+    assert texts[first - 1 : first + 2] == ["00DIS", "00RAT", "00RUN"]
+    assert times[first] - times[first - 1] >= bench.settings.answer_ms * MS
+
+
+CHANGED = [
+    pytest.param("00RAT768.0UM", "00RAT168.0UM", id="rate"),
+    pytest.param("00RAT768.0UM", "00RAT768.0UH", id="unit"),
+    pytest.param("00DIA26.59", "00DIA20.59", id="syringe"),
+    pytest.param("00VOL0.000", "00VOL9.000", id="volume"),
+    pytest.param("00DIRINF", "00DIRREV", id="direction"),
+    pytest.param("00FUNSTP", "00FUNRAT", id="second phase"),
+    pytest.param("00PHN2", "00PHN3", id="phase"),
+    pytest.param("00PF0", "00PF1", id="power failure"),
+]
+
+
+@pytest.mark.parametrize(("said", "heard"), CHANGED)
+def test_a_setting_that_is_changed_on_its_way_is_found(said: str, heard: str) -> None:
+    bench = PumpBench()
+    bench.link.changed = {said: heard}
+    bench.ready()
+    assert not bench.link.changed
+    memory = bench.device.model.program.memory
+    assert memory.diameter_mm == pytest.approx(26.59)
+    assert memory.rate_ul_s(memory.phase(1)) == pytest.approx(12.8)
+    assert (memory.phase(1).direction, memory.phase(1).volume) == ("INF", 0)
+    assert (memory.phase(2).function, memory.power_fail) == ("STP", False)
     assert bench.troubles == []
 
 
