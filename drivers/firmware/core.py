@@ -135,6 +135,11 @@ class Core:
         if self._session:
             self._inputs.passages.add(outlet, began_us & MASK, length_us)
 
+    @property
+    def estop(self) -> str:
+        """What latched the emergency stop; empty when it is clear."""
+        return self._safety.cause
+
     def _urgent(self, now: int) -> None:
         # A stop that is due with an edge comes first: the gate then does not move at all.
         self._safety.watch(now)
