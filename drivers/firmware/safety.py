@@ -131,6 +131,8 @@ class Safety:
         """One level of the edge that clears the latch."""
         if level > 1:
             return "RANGE"
+        # What was to flow before this must not flow after it.
+        self._pump_orders.has_passed(number, now_s)
         old = self._stop_orders.has_passed(number, now_s)
         if not self.cause:
             return "OK"

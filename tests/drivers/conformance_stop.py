@@ -282,7 +282,12 @@ STOPS = (
         8000 > RESET 5EED0001 0006 0
         8000 < S 0001 0006 OK HOST 1
         9000 > RESET 5EED0001 8005 1
-        9000 < S 0001 8005 OK - 1""",
+        9000 < S 0001 8005 OK - 1
+        10000 > FLOW 5EED0001 0008
+        10000 < S 0001 0008 OLD - 1
+        11000 > FLOW 5EED0001 8006
+        11000 pump flows
+        11000 < S 0001 8006 OK - 0""",
     ),
     Dialogue(
         "status without a session: at any time, and no sign of life",
