@@ -1,7 +1,8 @@
 """A run from its settings to its end: the loop in this process, and how it stops.
 
 The loop has a process to itself (`sorter.launch` starts it); here it is built, turned, drained and
-ended. However a run ends, the gate is sent to rest first and the record is closed last.
+ended. However a run ends, the pump is held first, then the gate goes to rest, and the record is
+closed last.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def run_rig(
         ready: called with the recorder when everything answers, before the camera starts.
 
     Raises:
-        SorterError: what couldn't be opened, or what faulted; the gate is at rest.
+        SorterError: what couldn't be opened, or what faulted; pump held, gate at rest.
     """
     clock = MonotonicClock()
     bundle, classifier = load_model(rig)
@@ -60,6 +61,7 @@ def run_rig(
         dispenser = SerialDispenser(SerialLink(rig.port), clock, rig.dispenser)
         try:
             _check_outlets(rig, dispenser.connect())
+            dispenser.arm()
             meta = run_meta(rig, toml, bundle.manifest.model_dump(mode="json"), clock.now_ns())
             path = rig.record.folder / f"{meta.run_id}.sqlite"
             recorder = Recorder.start(path, meta, rig.record)
@@ -121,12 +123,13 @@ def _turn_and_end(
     dispenser: Dispenser,
     stop: StopRequest,
 ) -> EndReason:
-    """Turn the loop; whatever happens, gate to rest and the record ended."""
+    """Turn the loop; whatever happens, pump held, gate to rest and the record ended."""
     try:
         with _undisturbed():
+            dispenser.flow(clock.now_ns())
             reason = turn(controller, rig, clock, stop)
     except Exception as error:
-        _rest_quietly(dispenser, clock)
+        _hold_and_rest_quietly(dispenser, clock)
         _end_faulted(controller, recorder, clock, error)
         raise
     recorder.finish(reason, 0 if reason == "done" else 130)
@@ -182,9 +185,10 @@ def turn(controller: Controller, rig: RigSettings, clock: Clock, stop: StopReque
     return reason
 
 
-def _rest_quietly(dispenser: Dispenser, clock: Clock) -> None:
-    """Gate to rest after a fault; when the link is the fault, the firmware's watchdog does it."""
+def _hold_and_rest_quietly(dispenser: Dispenser, clock: Clock) -> None:
+    """After a fault; when the link is the fault, the firmware's watchdog does it."""
     try:
+        dispenser.hold(clock.now_ns())
         dispenser.rest(clock.now_ns())
     except SorterError:
         return

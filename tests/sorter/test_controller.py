@@ -141,6 +141,7 @@ def sort(
     device = VirtualDispenser(SimDispenserSettings(), clock)
     dispenser = SerialDispenser(device.link, clock, rig.dispenser, draw_session=lambda: 1)
     dispenser.connect()
+    dispenser.arm()
     controller = build_controller(
         rig,
         clock=clock,
@@ -150,6 +151,7 @@ def sort(
         bundle=load_bundle("default"),
         record=trace,
     )
+    dispenser.flow(clock.now_ns())
     turn(controller, rig, clock, stop)
     dispenser.close()
     return trace, [GateEdge(*edge) for edge in device.gate_edges]
