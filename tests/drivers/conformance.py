@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.drivers.conformance_commands import COMMANDS
 from tests.drivers.conformance_inputs import INPUTS
+from tests.drivers.conformance_sessions import SESSIONS
 from tests.drivers.conformance_stop import STOPS
 
-CASES = (*COMMANDS, *STOPS, *INPUTS)
+CASES = (*COMMANDS, *SESSIONS, *STOPS, *INPUTS)

@@ -83,7 +83,7 @@ class Device(Protocol):
 class SteppedBoard(Hal):
     """A board whose counter is set from outside, and which notes what the firmware does."""
 
-    sees = OUT
+    sees: tuple[str, ...] = OUT
 
     def __init__(self, start_us: int = 0x00100000, ticks_bits: int = 32, queue: int = 4) -> None:
         self.start_us = start_us

@@ -29,7 +29,7 @@ def test_conformance(case: Dialogue) -> None:
 class BehindALink(SteppedBoard):
     """The same device, of which only the bytes are seen: how a real one is played with."""
 
-    sees = ("<",)
+    sees: tuple[str, ...] = ("<",)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.firmware.inputs import PASSAGES
+from drivers.firmware.inputs import PASSAGES, Inputs
 from drivers.protocol import Passage, decode_from_device, frame
 from tests.drivers.dialogues import SteppedBoard
 
@@ -85,12 +85,10 @@ def test_every_passage_is_told_until_it_is_seen_or_dropped(steps: list[tuple[str
 
 
 def test_the_count_of_pulses_wraps() -> None:
-    board = SteppedBoard()
-    board.core._inputs.pulses = 0xFFFFFFFF
-    board.core.pulse(7)
-    board.say("HELLO 5EED0001 2 3E8")
-    answer = board.say("PING 5EED0001 0001")[0]
-    assert answer.endswith(" 0 00000000 00000007")
+    inputs = Inputs()
+    inputs.pulses = 0xFFFFFFFF
+    inputs.pulse(2**32 + 7)
+    assert (inputs.pulses, inputs.last_us) == (0, 7)
 
 
 @settings(deadline=None)
