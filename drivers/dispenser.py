@@ -20,6 +20,7 @@ _POLL_NS = MS // 2
 _HELLO_AGAIN_NS = 200 * MS
 _PING_AGAIN_NS = 50 * MS
 _CLOSE_NS = 200 * MS
+_LONGEST_STEP_NS = 100 * MS
 _FIRST_PINGS = 8
 _SOONER = 4
 
@@ -49,6 +50,7 @@ class SerialDispenser:
         self._draw_session = draw_session or (lambda: 1 + secrets.randbelow(wire.MASK_32))
         self._session = DispenserSession(0, self._settings)
         self._next_ping_ns = 0
+        self._stepped_ns = 0
         self._unanswered_ns: int | None = None
         self._heard = 0
         self._answered = 0
@@ -304,6 +306,7 @@ class SerialDispenser:
                 a command.
         """
         self._receive()
+        self._count_no_pause_of_ours(now_ns)
         if self._unanswered_ns is not None:
             silent_ms = (now_ns - self._unanswered_ns) // MS
             if silent_ms > self._settings.silent_ms:
@@ -337,6 +340,13 @@ class SerialDispenser:
         finally:
             self._session.ready = None
             self._link.close()
+
+    def _count_no_pause_of_ours(self, now_ns: int) -> None:
+        """A host that was held up did not listen: the device may not be called silent for it."""
+        paused_ns = now_ns - self._stepped_ns - _LONGEST_STEP_NS
+        self._stepped_ns = now_ns
+        if self._unanswered_ns is not None and paused_ns > 0:
+            self._unanswered_ns = min(now_ns, self._unanswered_ns + paused_ns)
 
     def _hold_and_rest(self) -> None:
         now_ns = self._clock.now_ns()

@@ -40,6 +40,7 @@ class Passages:
         self._first = 1
         self._last = 0
         self._sent = 0
+        self._turn = 1
         self._again_us = 0
 
     def forget(self) -> None:
@@ -47,6 +48,7 @@ class Passages:
         self._first = 1
         self._last = 0
         self._sent = 0
+        self._turn = 1
 
     def add(self, outlet: int, began_us: int, length_us: int) -> None:
         """Keep one."""
@@ -75,7 +77,7 @@ class Passages:
         return max(0, since(self._again_us, now)) if self._last >= self._first else -1
 
     def due(self, now: int) -> list[Passage]:
-        """Those to send now: the new ones, else the oldest that were sent long enough ago."""
+        """Those to send now: the new ones, else in turn those that were sent long enough ago."""
         found: list[Passage] = []
         if self._last > self._sent:
             if self._sent < self._first:
@@ -86,10 +88,15 @@ class Passages:
             self._sent = self._last
         elif self._last >= self._first and since(now, self._again_us) >= 0:
             self._again_us = (now + PASS_US) & MASK
-            for seq in range(self._first, self._last + 1):
+            # In turn, so that the newest are told again too: by them the host knows what it lost.
+            kept = self._last - self._first + 1
+            start = max(0, self._turn - self._first)
+            for step in range(kept):
+                seq = self._first + (start + step) % kept
                 passage = self._ring[seq % PASSAGES]
                 if since(now, passage.sent_us) >= AGAIN_US and len(found) < AGAIN_PER_PASS:
                     found.append(passage)
+                    self._turn = seq + 1
         for passage in found:
             passage.sent_us = now
         return found

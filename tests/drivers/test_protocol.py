@@ -99,7 +99,10 @@ WRITTEN: tuple[tuple[wire.ToDevice | wire.ToHost, str], ...] = (
         "READY 00000001 2 pico 40 4C4B40 3938700 3E8 00130D40 waste,collect BOOT POWER 1",
     ),
     (
-        wire.State(0, 5, "waste", *range(10), "POWER", "", False, 10, 3, (16, 2)),
+        wire.State(
+            *(0, 5, "waste", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+            *("POWER", "", False, 10, 3, (16, 2)),
+        ),
         "STATE 0000 00000005 waste 0 1 2 3 4 5 6 7 8 9 POWER - 0 0000000A 03 10,2",
     ),
     (wire.Rested(1, 7), "RESTED 0001 0007"),

@@ -228,7 +228,7 @@ def test_shadow_decides_and_moves_nothing() -> None:
 def test_a_drain_sorts_what_is_in_view_and_nothing_after() -> None:
     before, after = Moving(0.3), Moving(0.45, y_um=200.0)
     turns = iter(range(10**9))
-    asked = 400_000_000 // IDLE_NS  # in turns: 0.4 s after the start
+    asked = 350_000_000 // IDLE_NS  # in turns: 0.35 s after the start
     trace, gate = sort([before, after], stop=lambda: "Ctrl-C" if next(turns) > asked else None)
     reasons = [reason for _, reason in final(trace).values()]
     assert reasons == ["healthy", "stopping"]
