@@ -67,8 +67,10 @@ class Passages:
             self._first = seq + 1
 
     def report_at(self, now: int) -> None:
-        """Let what was sent before be sent again from now on."""
+        """Let all that was sent before be sent again from now on, however long ago it was."""
         self._again_us = now
+        for passage in self._ring:
+            passage.sent_us = (now - AGAIN_US) & MASK
 
     def due_in_us(self, now: int) -> int:
         """Microseconds until one is to be sent, 0 when it is due, -1 when there is none."""

@@ -274,8 +274,10 @@ class Openings:
             self.unreported -= 1
 
     def report_at(self, now: int) -> None:
-        """Let unacknowledged reports be sent again from now on."""
+        """Let unacknowledged reports be sent again from now on, however old they are."""
         self._report_us = now
+        for slot in self._finished:
+            slot.sent_us = (now - REPORT_AGE_US) & MASK
 
     def overdue(self, now: int) -> list[Slot]:
         """The oldest reports that were sent long enough ago to be sent again, a few at a time."""

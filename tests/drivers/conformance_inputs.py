@@ -116,6 +116,26 @@ INPUTS = (
         2000000 < I 0001 01""",
     ),
     Dialogue(
+        "after a silence of more than half the clock's round",
+        """armed
+        100000 > O 5EED0001 1 collect {+900000} 00C350
+        100000 < A 0001 1
+        900000 gate collect
+        950000 gate waste
+        950000 < E 0001 1 {+900000} 00C350
+        990000 pedal down
+        990000 < I 0001 01
+        990000 dark collect 500
+        990000 < G 0001 1 collect {+989500} 0001F4
+        2500000000 pedal up
+        2500000000 > PING 5EED0001 0003
+        2500000000 < PONG 0001 0003 {+2500000000} {+2500000000} 1 00000000 00000000
+        2500000000 < S 0001 0000 - WATCHDOG 1
+        2500000000 < I 0001 00
+        2500000000 < E 0001 1 {+900000} 00C350
+        2500000000 < G 0001 1 collect {+989500} 0001F4""",
+    ),
+    Dialogue(
         "the LED comes on and goes off by the device's clock",
         """hello
         1000 > LED 5EED0001 0001 {+100000} 0003E8

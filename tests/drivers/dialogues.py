@@ -128,7 +128,10 @@ class SteppedBoard(Hal):
 
     def run_to(self, passed_us: int) -> None:
         """Step the firmware whenever it has something to do, up to this time."""
+        idle = 0
         while (due_us := self.core.due_in_us()) >= 0 and self.passed_us + due_us <= passed_us:
+            idle = 0 if due_us else idle + 1
+            assert idle < 100, "something is due for ever"
             self.passed_us += due_us
             self.core.step()
         self.passed_us = passed_us
