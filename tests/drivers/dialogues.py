@@ -35,7 +35,7 @@ from typing import Protocol
 
 from drivers.firmware.core import Core
 from drivers.firmware.hal import Hal
-from drivers.protocol import frame, unframe
+from drivers.protocol import MAX_LINE, decode_from_device, frame, unframe
 
 MASK_32 = 0xFFFFFFFF
 HELLO = (
@@ -120,7 +120,9 @@ class SteppedBoard(Hal):
 
     def write(self, data: bytes) -> None:
         assert data.endswith(b"\n")
-        assert len(data) <= 192
+        assert len(data) <= MAX_LINE
+        # The host's parser was written apart from this firmware, from one document.
+        decode_from_device(data[:-1])
         self._note(f"< {unframe(data[:-1])}")
 
     def _note(self, what: str) -> None:
