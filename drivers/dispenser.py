@@ -23,6 +23,7 @@ _CLOSE_NS = 200 * MS
 _LONGEST_STEP_NS = 100 * MS
 _FIRST_PINGS = 8
 _SOONER = 4
+_WIDE_US = 1_000
 
 
 class SerialDispenser:
@@ -383,5 +384,10 @@ class SerialDispenser:
             self._unanswered_ns = None
             if session.pings.answered != self._answered:
                 self._answered = session.pings.answered
-                self._next_ping_ns = now_ns + self._settings.ping_ms * MS
+                self._next_ping_ns = now_ns + self._ping_wait_ns(now_ns)
         return True
+
+    def _ping_wait_ns(self, now_ns: int) -> int:
+        """Until the next question: half as long while the answers leave the clock uncertain."""
+        wait_ns = self._settings.ping_ms * MS
+        return wait_ns // 2 if self._session.sync.bound_us(now_ns) > _WIDE_US else wait_ns

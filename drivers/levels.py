@@ -23,6 +23,11 @@ class Kind(IntEnum):
     LED = 5
 
 
+# A line that is full must not be kept full by what can wait.
+_LONGEST_WAIT_FACTOR = {Kind.LINES: 8, Kind.LED: 8}
+_LONGEST_WAIT_FACTOR_ELSE = 2
+
+
 @dataclass(slots=True)
 class _Level:
     """One that the device has not answered."""
@@ -30,6 +35,7 @@ class _Level:
     number: int
     line: bytes
     due_ns: int
+    wait_ns: int
     tries: int = 0
 
 
@@ -37,7 +43,8 @@ class Levels:
     """The levels that wait for an answer; no clock and no I/O inside.
 
     Args:
-        resend_ns: wait for an answer before the line is written again.
+        resend_ns: first wait for an answer; doubled at each resend, up to twice as long, or 8
+            times for what does not stop anything.
         most_tries: how often it is written again before `overdue` names it.
     """
 
@@ -60,7 +67,7 @@ class Levels:
 
     def ask(self, kind: Kind, number: int, line: bytes, now_ns: int) -> None:
         """``line`` is about to be written, and is what this kind waits for from now on."""
-        self._waiting[kind] = _Level(number, line, now_ns + self._resend_ns)
+        self._waiting[kind] = _Level(number, line, now_ns + self._resend_ns, self._resend_ns)
 
     def drop(self, kind: Kind) -> None:
         """Say no more of this kind."""
@@ -80,7 +87,9 @@ class Levels:
         for kind in sorted(self._waiting):
             level = self._waiting[kind]
             if now_ns >= level.due_ns:
-                level.due_ns = now_ns + self._resend_ns
+                factor = _LONGEST_WAIT_FACTOR.get(kind, _LONGEST_WAIT_FACTOR_ELSE)
+                level.wait_ns = min(2 * level.wait_ns, factor * self._resend_ns)
+                level.due_ns = now_ns + level.wait_ns
                 level.tries += 1
                 lines.append(level.line)
         return lines

@@ -48,8 +48,11 @@ class SimDispenserSettings(BaseModel):
     baud: int = Field(
         115_200, ge=0, description="The wire takes 10 bits per byte at this rate; 0 for no delay"
     )
+    link_delay_ms: float = Field(
+        0.0, ge=0, description="Each line is late by at least this, each way, ms"
+    )
     link_jitter_ms: float = Field(
-        0.0, ge=0, description="Each line is late by up to this, evenly spread, each way, ms"
+        0.0, ge=0, description="And by up to so much more, evenly spread, anew for each line, ms"
     )
     tcp: bool = Field(False, description="Serve TCP on the loopback instead of a pseudo-terminal")
     gate_log: Path | None = Field(
@@ -117,23 +120,28 @@ class Valve:
 class Wire:
     """One direction of a serial line: bytes come out no sooner than the baud rate allows.
 
-    Chunks are cut after each line feed; a chunk comes out when its last byte would have.
+    Chunks are cut after each line feed; a chunk comes out when its last byte would have, later by
+    ``delay_ms`` and up to ``jitter_ms``, and never before an earlier one.
     """
 
-    def __init__(self, baud: int, jitter_ms: float, seed: str) -> None:
+    def __init__(self, baud: int, jitter_ms: float, seed: str, delay_ms: float = 0.0) -> None:
         self._byte_ns = 10 * 1e9 / baud if baud else 0.0
+        self._delay_ns = delay_ms * 1e6
         self._jitter_ns = jitter_ms * 1e6
         self._random = random.Random(seed)
         self._free_ns = 0
+        self._last_ns = 0
         self._waiting: deque[tuple[int, bytes]] = deque()
 
     def put(self, data: bytes, now_ns: int) -> None:
         """Bytes go in at one end."""
         for chunk in data.splitlines(keepends=True):
-            late_ns = self._random.uniform(0, self._jitter_ns) if self._jitter_ns else 0.0
-            start_ns = max(self._free_ns, now_ns)
-            self._free_ns = start_ns + round(len(chunk) * self._byte_ns + late_ns)
-            self._waiting.append((self._free_ns, chunk))
+            late_ns = self._delay_ns
+            if self._jitter_ns:
+                late_ns += self._random.uniform(0, self._jitter_ns)
+            self._free_ns = max(self._free_ns, now_ns) + round(len(chunk) * self._byte_ns)
+            self._last_ns = max(self._last_ns, self._free_ns + round(late_ns))
+            self._waiting.append((self._last_ns, chunk))
 
     def due_ns(self) -> int | None:
         """Host time at which the next bytes come out, or None."""
@@ -228,9 +236,9 @@ class SimulatedBoard(Hal):
         self._ticks_mask = self.ticks_period_us - 1
         offset_us = settings.clock_offset_us & self._ticks_mask
         self.clock = DeviceClock(start_ns, offset_us, settings.clock_drift_ppm)
-        jitter_ms = settings.link_jitter_ms
-        self.out = Wire(settings.baud, jitter_ms, f"to host {settings.seed}")
-        self.incoming = Wire(settings.baud, jitter_ms, f"to device {settings.seed}")
+        late = {"jitter_ms": settings.link_jitter_ms, "delay_ms": settings.link_delay_ms}
+        self.out = Wire(settings.baud, seed=f"to host {settings.seed}", **late)
+        self.incoming = Wire(settings.baud, seed=f"to device {settings.seed}", **late)
         self._valve = Valve(settings)
         self._faults = Faults(settings, start_ns)
         self._settings = settings

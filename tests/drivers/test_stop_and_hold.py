@@ -509,10 +509,12 @@ def test_levels_are_said_in_the_order_of_their_weight_until_they_are_answered() 
     assert levels.answered(3) is None
     levels.ask(Kind.REST, levels.next_number(), b"later", 10)
     assert levels.answered(2) is None
-    assert levels.due(20) == [b"STOP", b"later", b"LINES"]
+    assert levels.due(20) == [b"later"]
+    assert levels.due(30) == [b"STOP", b"LINES"]
     assert levels.overdue() is None
-    levels.due(30)
+    assert levels.due(50) == [b"STOP", b"later"]
     assert levels.overdue() is Kind.STOP
+    assert levels.due(70) == [b"STOP", b"later", b"LINES"]
     levels.drop(Kind.STOP)
     assert len(levels) == 2
 
