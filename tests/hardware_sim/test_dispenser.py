@@ -26,7 +26,7 @@ from drivers.ports import (
 )
 from drivers.serial_link import SerialLink, SerialLinkSettings
 from hardware_sim.dispenser import serve, start_simulated_dispenser
-from hardware_sim.dispenser_model import DeviceClock, SimDispenserSettings, Valve, Wire
+from hardware_sim.dispenser_model import DeviceClock, Happenings, SimDispenserSettings, Valve, Wire
 from hardware_sim.gate_log import (
     GateEdge,
     PumpEdge,
@@ -100,6 +100,37 @@ def test_the_wire_takes_ten_bits_per_byte() -> None:
     assert wire.take(first_ns) == b""
     assert wire.take(second_ns + 1) == b"abcdefghi\n"
     assert wire.due_ns() is None
+
+
+def test_a_wire_delays_each_line_for_itself_and_keeps_their_order() -> None:
+    wire = Wire(0, jitter_ms=2.0, seed="seed", delay_ms=0.5)
+    for one in range(2_000):
+        wire.put(b"%d\n" % one, one * MS)
+    delays_ms: list[float] = []
+    due_ns = 0
+    while (next_ns := wire.due_ns()) is not None:
+        assert next_ns >= due_ns
+        due_ns = next_ns
+        one = int(wire.take(due_ns))
+        assert one == len(delays_ms)
+        delays_ms.append(due_ns / MS - one)
+    # A line behind a slower one waits for it, so none is later than the slowest.
+    assert 0.5 <= min(delays_ms) < 0.6
+    assert 2.4 < max(delays_ms) <= 2.5
+
+
+def test_happenings_come_in_order_and_once() -> None:
+    happenings, seen = Happenings(), list[int]()
+    for at_ns in (30, 10, 20, 10):
+        happenings.put(at_ns, lambda at_ns=at_ns: seen.append(at_ns))  # type: ignore[misc]
+    assert happenings.due_ns() == 10
+    happenings.let(20)
+    assert seen == [10, 10, 20]
+    happenings.let(20)
+    assert happenings.due_ns() == 30
+    happenings.let(40)
+    assert seen == [10, 10, 20, 30]
+    assert happenings.due_ns() is None
 
 
 def test_a_wire_without_a_rate_takes_no_time() -> None:
