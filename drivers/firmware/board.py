@@ -1,8 +1,8 @@
 """The dispenser on a Raspberry Pi Pico, MicroPython 1.22 or newer: pins, port, watchdog.
 
 Copy it to the board as main.py (see README.md beside this file) and set the constants below to
-the wiring (docs/wiring.md). **Never run against hardware by this project's tests**: they compile
-it, and run the files that it only feeds.
+the wiring (docs/wiring.md). **It has never been run on a board by this project**: its tests compile
+it, and run it on a chip that they make up.
 
 Gate and pump pins are driven low before anything else, and must have pull-downs outside the chip,
 so that the pump is held and the gate at rest while the board starts, is reset, or has no power.
