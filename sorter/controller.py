@@ -135,8 +135,13 @@ class Controller:
         self.state = RunState.IDLE
 
     def start(self, now_ns: int) -> None:
-        """Start the camera. Raises `CameraError`."""
+        """Start the camera, then let the pump run; raises `CameraError`, `DispenserError`.
+
+        The dispenser is armed here: its watchdog may have tripped while the run was built.
+        """
         self._camera.start()
+        self._dispenser.arm()
+        self._dispenser.flow(self._clock.now_ns())
         self._to(RunState.RUNNING, now_ns, "started")
 
     def drain(self, now_ns: int, why: str) -> None:

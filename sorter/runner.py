@@ -61,6 +61,7 @@ def run_rig(
         dispenser = SerialDispenser(SerialLink(rig.port), clock, rig.dispenser)
         try:
             _check_outlets(rig, dispenser.connect())
+            # Told now rather than when all is built: a button that is pressed.
             dispenser.arm()
             meta = run_meta(rig, toml, bundle.manifest.model_dump(mode="json"), clock.now_ns())
             path = rig.record.folder / f"{meta.run_id}.sqlite"
@@ -126,7 +127,6 @@ def _turn_and_end(
     """Turn the loop; whatever happens, pump held, gate to rest and the record ended."""
     try:
         with _undisturbed():
-            dispenser.flow(clock.now_ns())
             reason = turn(controller, rig, clock, stop)
     except Exception as error:
         _hold_and_rest_quietly(dispenser, clock)
