@@ -32,6 +32,7 @@ class Chip:
         said: bytes to the host.
         passed_us: time since it was switched on.
         just_before: what happens once, just before a (pin, level) is written.
+        handlers: interrupt, its edges and its pin, by pin.
     """
 
     def __init__(self, levels: dict[int, int] | None = None) -> None:
@@ -41,7 +42,7 @@ class Chip:
         self.passed_us = 0
         self.just_before: dict[tuple[int, int], Callable[[], None]] = {}
         self._typed = bytearray()
-        self._handlers: dict[int, tuple[Callable[[Any], None], int, Any]] = {}
+        self.handlers: dict[int, tuple[Callable[[Any], None], int, Any]] = {}
         self._script: Iterator[None] | None = None
 
     # -- from outside ---------------------------------------------------------------------
@@ -61,8 +62,8 @@ class Chip:
         """An input changes; its interrupt runs at once."""
         was = self.levels.get(pin)
         self.levels[pin] = level
-        if pin in self._handlers and was != level:
-            handler, trigger, one = self._handlers[pin]
+        if pin in self.handlers and was != level:
+            handler, trigger, one = self.handlers[pin]
             if trigger & (1 if level else 2):
                 handler(one)
 
@@ -91,34 +92,8 @@ class Chip:
         return builtins.__import__(name, *rest) if module is None else module
 
     def _modules(self) -> dict[str, Any]:
-        chip = self
-
-        class Pin:
-            IN, OUT, PULL_UP, PULL_DOWN, IRQ_RISING, IRQ_FALLING = 0, 1, 1, 2, 1, 2
-
-            def __init__(
-                self, pin: int, mode: int, pull: int | None = None, *, value: int | None = None
-            ) -> None:
-                self.pin = pin
-                if mode == self.IN:
-                    chip.levels.setdefault(pin, 1 if pull == self.PULL_UP else 0)
-                if value is not None:
-                    self.value(value)
-
-            def value(self, level: int | None = None) -> int:
-                if level is not None:
-                    assert level in (0, 1)
-                    chip.just_before.pop((self.pin, level), lambda: None)()
-                    chip.levels[self.pin] = level
-                    chip.writes.append((self.pin, level))
-                return chip.levels[self.pin]
-
-            def irq(self, handler: Callable[[Any], None], trigger: int, *, hard: bool) -> None:
-                assert hard
-                chip._handlers[self.pin] = (handler, trigger, self)
-
         machine = SimpleNamespace(
-            Pin=Pin,
+            Pin=_pins(self),
             WDT=lambda timeout: SimpleNamespace(feed=self._round),
             WDT_RESET=3,
             reset_cause=lambda: 1,
@@ -152,3 +127,33 @@ class Chip:
             "select": SimpleNamespace(poll=poll, POLLIN=1, POLLOUT=4),
             "gc": SimpleNamespace(mem_alloc=lambda: 2, mem_free=lambda: 1, collect=lambda: None),
         }
+
+
+def _pins(chip: Chip) -> type:
+    """``machine.Pin`` of this chip."""
+
+    class Pin:
+        IN, OUT, PULL_UP, PULL_DOWN, IRQ_RISING, IRQ_FALLING = 0, 1, 1, 2, 1, 2
+
+        def __init__(
+            self, pin: int, mode: int, pull: int | None = None, *, value: int | None = None
+        ) -> None:
+            self.pin = pin
+            if mode == self.IN:
+                chip.levels.setdefault(pin, 1 if pull == self.PULL_UP else 0)
+            if value is not None:
+                self.value(value)
+
+        def value(self, level: int | None = None) -> int:
+            if level is not None:
+                assert level in (0, 1)
+                chip.just_before.pop((self.pin, level), lambda: None)()
+                chip.levels[self.pin] = level
+                chip.writes.append((self.pin, level))
+            return chip.levels[self.pin]
+
+        def irq(self, handler: Callable[[Any], None], trigger: int, *, hard: bool) -> None:
+            assert hard
+            chip.handlers[self.pin] = (handler, trigger, self)
+
+    return Pin
