@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from drivers.dispenser import SerialDispenser
 from drivers.ports import Camera
+from drivers.pump_output import DevicePump
 from hardware_sim.demo_rig import TRUTH_LOG, DemoSettings, rig_of, scene_of
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import GateEdge
@@ -200,6 +201,7 @@ def sort_virtual(
     )
     try:
         dispenser.connect()
+        dispenser.arm()
         controller = build_controller(
             rig,
             clock=clock,
@@ -208,6 +210,7 @@ def sort_virtual(
             vision=build_vision(rig, bundle, classifier),
             bundle=bundle,
             record=record,
+            pump=DevicePump(dispenser, clock, lambda: dispenser.held),
         )
         turn(controller, rig, clock, stop)
     finally:

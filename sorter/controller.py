@@ -10,10 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from drivers.ports import Camera, Clock, Dispenser, DispenserEvent, Frame, Pump, Refused
+from drivers.ports import (
+    Camera,
+    Clock,
+    Dispenser,
+    DispenserEvent,
+    Frame,
+    Pedal,
+    Pump,
+    Refused,
+    Stopped,
+)
 from sorter.books import Books
 from sorter.decide import Decision, Reason
-from sorter.faults import Fault, Response
+from sorter.errors import RunFault
+from sorter.faults import Fault, FaultKind, Response
 from sorter.journal import Journal
 from sorter.life import Life, RunState
 from sorter.limits import Progress
@@ -102,12 +113,16 @@ class Controller:
         return Progress(self.counters.executed, volume_ul, outside_s)
 
     def start(self, now_ns: int) -> None:
-        """Start camera and flow. Raises `CameraError`, `PumpError`."""
+        """Start camera and flow. Raises `CameraError`, `DispenserError`, `PumpError`.
+
+        The dispenser is armed here: its watchdog may have tripped while the camera started.
+        """
         self._ready_ns = now_ns
         self._to(RunState.READY, now_ns, "run", "everything answers")
         self._camera.start()
+        self._dispenser.arm()
         if self._pump is not None:
-            self._pump.start(now_ns)
+            self._pump.start(self._clock.now_ns())
         self._primed_ns = FOREVER_NS  # until the first frame tells
         self._to(RunState.PRIMING, now_ns, "run", "started")
 
@@ -134,14 +149,19 @@ class Controller:
         return not self._waits_in_view and self._scheduler.waiting == 0
 
     def stop_camera(self) -> None:
-        """Expose no more; frames that wait can still be taken, one a step."""
+        """Expose no more; frames that wait can still be taken, one a step.
+
+        The flow is held first: nothing flows unwatched.
+        """
+        if self._pump is not None:
+            self._pump.hold(self._clock.now_ns())
         self._camera.stop()
 
     def stop(self, now_ns: int) -> None:
         """Camera off, flow held, gate to rest; what has no command is ruled to rest."""
+        self._hold_and_rest(now_ns)
         self._camera.stop()
         self._close_books(Reason.STOPPING, now_ns)
-        self._hold_and_rest(now_ns)
         self._to(RunState.STOPPED, now_ns, "run", "stopped")
         self._publish(now_ns)
 
@@ -313,6 +333,15 @@ class Controller:
         self._books.news(event, now_ns)
         if isinstance(event, Refused):
             self._books.rulings(self._scheduler.refused(event.id, now_ns), now_ns)
+        elif isinstance(event, Stopped):
+            what = f"the emergency stop is latched ({event.cause}): flow held, gate at rest"
+            fault = Fault(FaultKind.EMERGENCY_STOP, now_ns, what)
+            self.note(fault, Response.STOP)
+            raise RunFault(what, on=fault.kind.value, do=fault.do)
+        elif isinstance(event, Pedal) and event.down:
+            paused = self.life.state is RunState.PAUSED
+            wish = RunState.PRIMING if paused else RunState.PAUSED
+            self.ask(wish, "pedal", "foot switch")
 
     def _close_books(self, reason: Reason, now_ns: int) -> None:
         """Decide what is still in view, and rule all that waits to rest."""

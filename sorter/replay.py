@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.ports import CameraInfo, Command, DispenserEvent, Frame
+from drivers.ports import CameraInfo, Command, DispenserEvent, Frame, Guarantees
 from models.bundle import Bundle, Manifest
 from sorter.build import build_controller
 from sorter.detection import Detection
@@ -62,10 +62,15 @@ class ReplayResult:
 
 
 class _Tape:
-    """The step that is being replayed, and how far into its answers the controller is."""
+    """The step that is being replayed, and how far into its answers the controller is.
+
+    What the dispenser is told between the steps, as the run starts and ends, is not journalled:
+    ``turning`` says whether the controller is inside one.
+    """
 
     def __init__(self) -> None:
         self.step = Step(0)
+        self.turning = False
         self._call = 0
 
     def put(self, step: Step) -> None:
@@ -85,6 +90,11 @@ class _Tape:
             )
         self._call += 1
         return recorded[2]
+
+    def told(self, method: str, arguments: list[Any]) -> None:
+        """What has no answer, but must have been said in the run as well."""
+        if self.turning:
+            self.answer(method, arguments)
 
     def next_is(self, method: str) -> bool:
         """Whether the next recorded call is `method`."""
@@ -166,8 +176,14 @@ class _TapeDispenser:
     def __init__(self, tape: _Tape) -> None:
         self._tape = tape
 
+    def guarantees(self) -> Guarantees:
+        return Guarantees(True, True, True, True, True)
+
     def connect(self) -> dict[str, Any]:
         return {}
+
+    def arm(self) -> None:
+        """Nothing is latched."""
 
     def to_device_us(self, host_ns: int) -> int:
         return int(self._tape.answer("to_device_us", [host_ns]))
@@ -185,9 +201,19 @@ class _TapeDispenser:
         self._tape.answer("cancel", [command_id])
 
     def rest(self, now_ns: int) -> None:
-        # That of the end of a run is not part of the journal.
-        if self._tape.next_is("rest"):
-            self._tape.answer("rest", [])
+        self._tape.told("rest", [])
+
+    def hold(self, now_ns: int) -> None:
+        self._tape.told("hold", [])
+
+    def flow(self, now_ns: int) -> None:
+        self._tape.told("flow", [])
+
+    def stop(self, now_ns: int) -> None:
+        self._tape.told("stop", [])
+
+    def lines(self, *, ready: bool, hold: bool, fault: bool, now_ns: int) -> None:
+        self._tape.told("lines", [ready, hold, fault])
 
     def step(self, now_ns: int) -> list[DispenserEvent]:
         if not self._tape.next_is("step"):
@@ -283,7 +309,9 @@ def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdict
             controller.drain(now_ns, "as recorded")
         for state in step.asked:
             controller.ask(RunState(state), "run", "as recorded")
+        tape.turning = True
         controller.step(now_ns)
+        tape.turning = False
     if controller.life.may(RunState.DRAINING):  # the run was cut short
         controller.drain(now_ns, "the recording ends")
     controller.stop(now_ns)

@@ -1,7 +1,8 @@
 """A run from its settings to its end: the loop in this process, and how it stops.
 
 The loop has a process to itself (`sorter.launch` starts it); here it is built, turned, drained and
-ended. However a run ends, the gate is sent to rest first and the record is closed last.
+ended. However a run ends, the flow is held first, then the gate goes to rest, and the record is
+closed last.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from drivers.clock import MonotonicClock
 from drivers.dispenser import SerialDispenser
 from drivers.mmcore_camera import MMCoreCamera
 from drivers.ports import Clock, Dispenser
+from drivers.pump_output import DevicePump
 from drivers.serial_link import SerialLink
 from sorter.build import build_controller, build_vision, load_model
 from sorter.controller import Controller
@@ -57,7 +59,7 @@ def run_rig(
         ready: called with the recorder when everything answers, before the camera starts.
 
     Raises:
-        SorterError: what couldn't be opened, or what faulted; the gate is at rest.
+        SorterError: what couldn't be opened, or what faulted; flow held, gate at rest.
     """
     clock = MonotonicClock()
     bundle, classifier = load_model(rig)
@@ -67,6 +69,9 @@ def run_rig(
         dispenser = SerialDispenser(SerialLink(rig.port), clock, rig.dispenser)
         try:
             _check_outlets(rig, dispenser.connect())
+            # Told now rather than when all is built: a button that is pressed.
+            dispenser.arm()
+            pump = DevicePump(dispenser, clock, lambda: dispenser.held)
             meta = run_meta(rig, toml, bundle.manifest.model_dump(mode="json"), clock.now_ns())
             path = rig.record.folder / f"{meta.run_id}.sqlite"
             recorder = Recorder.start(path, meta, rig.record)
@@ -80,6 +85,7 @@ def run_rig(
                 vision=vision,
                 bundle=bundle,
                 record=recorder,
+                pump=pump,
                 oversight=overseer,
             )
             ready(recorder)
@@ -137,12 +143,12 @@ def _turn_and_end(
     stop: StopRequest,
     overseer: Overseer,
 ) -> EndReason:
-    """Turn the loop; whatever happens, gate to rest and the record ended."""
+    """Turn the loop; whatever happens, flow held, gate to rest and the record ended."""
     try:
         with _undisturbed():
             reason = turn(controller, rig, clock, stop, overseer)
     except Exception as error:
-        _rest_quietly(dispenser, clock)
+        _hold_and_rest_quietly(dispenser, clock)
         _end_faulted(controller, recorder, clock, error)
         raise
     recorder.finish(reason, 0 if reason == "done" else 130)
@@ -233,9 +239,10 @@ def _respond(controller: Controller, overseer: Overseer, now_ns: int) -> None:
             controller.ask(RunState.PAUSED, f"fault:{fault.kind.value}", fault.what)
 
 
-def _rest_quietly(dispenser: Dispenser, clock: Clock) -> None:
-    """Gate to rest after a fault; when the link is the fault, the firmware's watchdog does it."""
+def _hold_and_rest_quietly(dispenser: Dispenser, clock: Clock) -> None:
+    """After a fault; when the link is the fault, the firmware's watchdog does it."""
     try:
+        dispenser.hold(clock.now_ns())
         dispenser.rest(clock.now_ns())
     except SorterError:
         return

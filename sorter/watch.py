@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sorter.faults import Fault, FaultKind
 
 _LATENCIES, _SLOW_SHARE = 200, 0.05
+_WARM_UP = 200  # frames; those that waited while the run was made ready are late
 _BASELINE = 30  # objects
 _RECENT = 20
 
@@ -131,6 +132,7 @@ class Watch:
         self._lost: deque[int] = deque(maxlen=settings.lost_window)
         self._latency_ms: deque[float] = deque(maxlen=_LATENCIES)
         self._slow = 0
+        self._frames = 0
         self._objects_ns: deque[int] = deque()
         self._bubbles_ns: deque[int] = deque()
         self._judged: deque[bool] = deque(maxlen=settings.batch_window)
@@ -232,6 +234,9 @@ class Watch:
 
     def _slow_share(self, latency_ms: float) -> float:
         """Share of the last frames beyond the budget; 0 until there are enough of them."""
+        self._frames += 1
+        if self._frames <= _WARM_UP:
+            return 0.0
         times = self._latency_ms
         if len(times) == _LATENCIES:
             self._slow -= times[0] > self._s.budget_ms

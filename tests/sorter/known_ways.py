@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from drivers.dispenser import SerialDispenser
 from drivers.mmcore_camera import MMCoreCameraSettings
 from drivers.ports import CameraInfo, Clock, Frame
+from drivers.pump_output import DevicePump
 from drivers.serial_link import SerialLinkSettings
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import GateEdge
@@ -137,6 +138,7 @@ def sort(
     faults: FaultSettings | None = None,
     free_mb: Callable[[], float] = lambda: 10_000.0,
     limits: LimitSettings | None = None,
+    meddle: Callable[[VirtualDispenser, int], None] = lambda device, now_ns: None,
 ) -> tuple[Trace, list[GateEdge]]:
     """Run the loop over bodies; what it handed over, and what the gate did.
 
@@ -147,6 +149,7 @@ def sort(
         faults: what is done about them.
         free_mb: room on the disk.
         limits: what ends the run.
+        meddle: called once a turn with the device and the time.
     """
     rig = RigSettings(
         camera=MMCoreCameraSettings(
@@ -161,6 +164,7 @@ def sort(
     device = VirtualDispenser(SimDispenserSettings(), clock)
     dispenser = SerialDispenser(device.link, clock, rig.dispenser, draw_session=lambda: 1)
     dispenser.connect()
+    dispenser.arm()
     overseer = None
     if watch is not None:
         sources = Sources(lambda: 0.6, free_mb, dispenser.clock_bound_us)
@@ -174,17 +178,22 @@ def sort(
         vision=Bodies(bodies),
         bundle=load_bundle("default"),
         record=trace,
+        pump=DevicePump(dispenser, clock, lambda: dispenser.held),
         oversight=overseer,
     )
     waiting = list(wishes)
 
     def asked() -> str | None:
+        meddle(device, clock.now_ns())
         while waiting and clock.now_ns() >= START_NS + waiting[0][0] * 1e9:
             controller.ask(waiting.pop(0)[1], "operator", "asked")
         return stop()
 
     turn(controller, rig, clock, asked, overseer)
     dispenser.close()
+    # It flowed, and was held in the end: when the run was paused, or the gate sent to rest.
+    flows = [held for _, held in device.pump_edges]
+    assert flows == [False, True] * (len(flows) // 2)
     return trace, [GateEdge(*edge) for edge in device.gate_edges]
 
 

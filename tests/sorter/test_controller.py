@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from hardware_sim.gate_log import outlet_at
+from hardware_sim.virtual_link import VirtualDispenser
+from sorter.errors import RunFault
 from sorter.life import RunState
 from sorter.limits import LimitSettings
 from sorter.runner import IDLE_NS
@@ -82,7 +84,7 @@ def test_shadow_decides_and_moves_nothing() -> None:
 def test_a_drain_sorts_what_is_in_view_and_nothing_after() -> None:
     before, after = Moving(0.3), Moving(0.45, y_um=200.0)
     turns = iter(range(10**9))
-    asked = 400_000_000 // IDLE_NS  # in turns: 0.4 s after the start
+    asked = 350_000_000 // IDLE_NS  # in turns: 0.35 s after the start
     trace, gate = sort([before, after], stop=lambda: "Ctrl-C" if next(turns) > asked else None)
     reasons = [reason for _, reason in final(trace).values()]
     assert reasons == ["healthy", "stopping"]
@@ -146,3 +148,12 @@ def test_a_limit_ends_the_run() -> None:
     assert draining.text == "2 were collected (by limit:collected)"
     assert [reason for _, reason in final(trace).values()][:2] == ["healthy", "healthy"]
     assert trace.events[-1].at_ns < START_NS + 5 * 10**9
+
+
+def test_an_emergency_stop_ends_the_run() -> None:
+    def press(device: VirtualDispenser, now_ns: int) -> None:
+        if now_ns > START_NS + 400_000_000 and not device.estop:
+            device.press_estop()
+
+    with pytest.raises(RunFault, match=r"emergency stop is latched \(PIN\).*emergency_stop"):
+        sort([Moving(0.3)], meddle=press)
