@@ -4,9 +4,9 @@
 
 The simulated dispenser runs in a process of its own behind a real pseudo-terminal and lets bytes
 through at 10 bits each, both ways. Commands are sent at a steady pace, each for an opening of 20 ms
-that begins 150 ms later; openings of one outlet may overlap, and each is reported for itself. A run's rate is that of the reports: all but the first, over the time from
-the first to the last. The interval is Student's, over the runs. Where Windows has no
-pseudo-terminal, TCP stands for it.
+that begins 150 ms later; openings of one outlet may overlap, and each is reported for itself. A
+run's rate is that of the reports: all but the first, over the time from the first to the last. The
+interval is Student's, over the runs. Where Windows has no pseudo-terminal, TCP stands for it.
 """
 
 from __future__ import annotations
