@@ -59,7 +59,7 @@ def feed(
         clock: its clock; waited on every 0.2 ms, as the loop does between frames.
         n: how many.
         every_ns: time from one to the next.
-        length_us: how long each is open; shorter than ``every_ns``, so that the gate closes.
+        length_us: how long each is open; when shorter than ``every_ns``, the gate closes between.
         ahead_ns: from the sending to the opening.
     """
     fed = Fed()

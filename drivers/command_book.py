@@ -7,6 +7,11 @@
 A line that gets no answer is written again, at growing intervals; the device answers the same
 id again and does not act twice. A queued command whose report is overdue is asked about the
 same way: the device answers with the report.
+
+A link keeps its order, so an answer to a later line says that an earlier one, or its answer, was
+lost: that one is written again at once. Without such a sign one line at a time is, and only when
+no answer at all has come for a while: answers that are merely slow must not fill the link with
+lines said twice (as with TCP's retransmission timer, RFC 6298, section 5).
 """
 
 from __future__ import annotations
@@ -20,13 +25,18 @@ _LONGEST_WAIT_FACTOR = 8
 class _Entry:
     """One command that is not settled. ``line`` is what is written when ``due_ns`` comes."""
 
-    __slots__ = ("acked", "cancelled", "command", "due_ns", "line", "tries", "wait_ns")
+    __slots__ = (
+        "acked", "asked_ns", "cancelled", "command", "due_ns", "line", "lost", "tries",
+        "wait_ns", "written_ns",
+    )  # fmt: skip
 
     def __init__(self, command: Command, line: bytes, now_ns: int, wait_ns: int) -> None:
         self.command = command
         self.line = line
         self.acked = False
         self.cancelled = False
+        self.lost = False
+        self.asked_ns = self.written_ns = now_ns
         self.wait_ns = wait_ns
         self.due_ns = now_ns + wait_ns
         self.tries = 0
@@ -47,6 +57,7 @@ class CommandBook:
         self._most_tries = most_tries
         self._entries: dict[int, _Entry] = {}
         self._next_ns = 0
+        self._guess_ns = 0
         self.resent = 0
 
     def __contains__(self, command_id: int) -> bool:
@@ -82,9 +93,23 @@ class CommandBook:
         """A line was damaged on its way: write the oldest unanswered one again at once."""
         for entry in self._entries.values():
             if entry.cancelled or not entry.acked:
-                entry.due_ns = now_ns
-                self._next_ns = now_ns
+                self._lose(entry, now_ns)
                 return
+
+    def _lose(self, entry: _Entry, now_ns: int) -> None:
+        entry.lost = True
+        entry.due_ns = now_ns
+        self._next_ns = now_ns
+
+    def _heard_of(self, answered: _Entry, now_ns: int) -> None:
+        """The first answer to a command has come: none to one that was written before it will."""
+        self._guess_ns = now_ns + self._resend_ns
+        for entry in self._entries.values():
+            if entry is answered or entry.acked or entry.cancelled:
+                continue
+            # Which of several writings was answered is not known: take the first.
+            if entry.written_ns < answered.asked_ns:
+                self._lose(entry, now_ns)
 
     def acknowledge(self, command_id: int, close_ns: int, now_ns: int) -> list[DispenserEvent]:
         """The device has queued it; it will close at host time ``close_ns``."""
@@ -92,6 +117,7 @@ class CommandBook:
         if entry is None or entry.acked:
             return []
         entry.acked = True
+        self._heard_of(entry, now_ns)
         if not entry.cancelled:
             entry.due_ns = max(close_ns, now_ns) + self._report_ns
             entry.wait_ns = self._report_ns
@@ -105,8 +131,11 @@ class CommandBook:
 
     def refuse(self, command_id: int, reason: str, now_ns: int) -> list[DispenserEvent]:
         """The device will never act on it, or no more."""
-        if self._entries.pop(command_id, None) is None:
+        entry = self._entries.pop(command_id, None)
+        if entry is None:
             return []
+        if not entry.acked:
+            self._heard_of(entry, now_ns)
         return [Refused(command_id, reason, now_ns)]
 
     def execute(
@@ -120,6 +149,7 @@ class CommandBook:
         if entry.acked:
             return [done]
         # Its acknowledgement was lost; the report says the same and more.
+        self._heard_of(entry, now_ns)
         return [Acknowledged(command_id, now_ns), done]
 
     def due(self, now_ns: int) -> list[bytes]:
@@ -128,8 +158,14 @@ class CommandBook:
             return []
         lines: list[bytes] = []
         for entry in self._entries.values():
-            if entry.due_ns <= now_ns and len(lines) < _AT_ONCE:
+            due_ns = entry.due_ns
+            if not (entry.acked or entry.cancelled or entry.lost):
+                due_ns = max(due_ns, self._guess_ns)
+            if due_ns <= now_ns and len(lines) < _AT_ONCE:
                 lines.append(entry.line)
+                self._guess_ns = now_ns + self._resend_ns
+                entry.lost = False
+                entry.written_ns = now_ns
                 entry.tries += 1
                 entry.wait_ns = min(2 * entry.wait_ns, _LONGEST_WAIT_FACTOR * self._resend_ns)
                 entry.due_ns = now_ns + entry.wait_ns
