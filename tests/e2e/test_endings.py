@@ -155,7 +155,7 @@ def test_the_emergency_stop_is_a_fault(tmp_path: Path) -> None:
             command.wait_for("running")
             processes = family(command)
             dispenser.press_estop()
-            assert command.end() == 3
+            assert command.end() == 4
         edges = read_log(log)
     for word in ("emergency stop is latched (PIN)", "release the emergency stop button"):
         assert word in command.said
