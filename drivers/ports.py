@@ -149,6 +149,25 @@ class Executed:
 DispenserEvent = Acknowledged | Refused | Executed
 
 
+@dataclass(frozen=True, slots=True)
+class Guarantees:
+    """What a dispenser can promise.
+
+    Attributes:
+        device_clock: its own clock moves the gate; a busy host can't.
+        watchdog: it goes to rest by itself when the host falls silent.
+        estop: it has an emergency stop of its own, latched until it is reset.
+        reports: it tells what it did, and when.
+        holds_pump: it can hold the flow.
+    """
+
+    device_clock: bool
+    watchdog: bool
+    estop: bool
+    reports: bool
+    holds_pump: bool
+
+
 class Dispenser(Protocol):
     """Sends commands, and tells what became of them. Stepped by the loop; no threads."""
 

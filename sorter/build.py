@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import cv2
 
-from drivers.ports import Camera, Clock, Dispenser
+from drivers.dispenser import SerialDispenser
+from drivers.ports import Camera, Clock, Dispenser, Link
+from drivers.text_valve import TextValve, TextValveSettings
 from models.bundle import Bundle, load_bundle
 from models.infer import Classifier
 from sorter.controller import Controller, RecordSink, ViewGeometry
 from sorter.crop import CropSettings
 from sorter.decide import Decider
 from sorter.errors import BundleError
+from sorter.guarantees import refuse_unattended
 from sorter.journal import Journal, JournalledDispenser, JournalledVision
 from sorter.liquid import Liquid
 from sorter.pipeline import Pipeline, PixelVision, Vision
@@ -34,6 +37,20 @@ def load_model(rig: RigSettings) -> tuple[Bundle, Classifier]:
     classifier = Classifier(bundle, rig.model.infer)
     classifier.warm_up()
     return bundle, classifier
+
+
+def build_dispenser(rig: RigSettings, link: Link, clock: Clock) -> Dispenser:
+    """The dispenser that the settings choose, not yet connected.
+
+    Raises:
+        SettingsError: the run is unattended and the dispenser is not fit for that.
+    """
+    chosen = rig.dispenser
+    if not isinstance(chosen, TextValveSettings):
+        return SerialDispenser(link, clock, chosen)
+    valve = TextValve(link, clock, chosen)
+    refuse_unattended(valve.guarantees(), rig.run.unattended)
+    return valve
 
 
 def build_vision(rig: RigSettings, bundle: Bundle, classifier: Classifier) -> PixelVision:

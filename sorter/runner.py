@@ -15,11 +15,10 @@ from importlib.metadata import version
 from typing import Protocol
 
 from drivers.clock import MonotonicClock
-from drivers.dispenser import SerialDispenser
 from drivers.mmcore_camera import MMCoreCamera
 from drivers.ports import Clock, Dispenser
 from drivers.serial_link import SerialLink
-from sorter.build import build_controller, build_vision, load_model
+from sorter.build import build_controller, build_dispenser, build_vision, load_model
 from sorter.controller import Controller
 from sorter.errors import DispenserError, RecordError, SorterError
 from sorter.record import EndReason, Recorder, RunMeta
@@ -57,7 +56,7 @@ def run_rig(
     vision = build_vision(rig, bundle, classifier)
     camera = MMCoreCamera(rig.camera, clock)
     try:
-        dispenser = SerialDispenser(SerialLink(rig.port), clock, rig.dispenser)
+        dispenser = build_dispenser(rig, SerialLink(rig.port), clock)
         try:
             _check_outlets(rig, dispenser.connect())
             meta = run_meta(rig, toml, bundle.manifest.model_dump(mode="json"), clock.now_ns())
