@@ -32,6 +32,7 @@ __all__ = ["TextOutlet", "TextValve", "TextValveCounters", "TextValveSettings"]
 
 _POLL_NS = MS // 2
 _LAST_CLOSE_NS = 500 * MS
+_PROBES = 5  # one may get lost
 _MAX_ID = 0xFFFFFFFF
 
 
@@ -67,12 +68,17 @@ class TextValve:
         link: open link to the box.
         clock: host time.
         settings: the box's strings, times and limits.
+        baud: of the port; what waits on the wire makes an opening late too.
     """
 
-    def __init__(self, link: Link, clock: Clock, settings: TextValveSettings) -> None:
+    def __init__(
+        self, link: Link, clock: Clock, settings: TextValveSettings, *, baud: int = 9_600
+    ) -> None:
         self._link = link
         self._clock = clock
         self._settings = settings
+        self._byte_ns = round(10 * 1e9 / baud)
+        self._wire_free_ns = 0
         self._names = tuple(one.name for one in settings.outlets)
         self._connected = False
         self._closed = False
@@ -98,9 +104,9 @@ class TextValve:
     def connect(self) -> dict[str, Any]:
         """Close every outlet and, where the box can be asked, wait until it says so; opens nothing.
 
-        Takes ``settle_ms``, and where the box can be asked about ``silent_ms`` more: after such a
-        quiet it is asked once again, and must answer within half of that. Of a slower one the
-        answer to one question could be taken for that to another.
+        Takes ``settle_ms``, and where the box can be asked about ``silent_ms`` more: after so long
+        without an answer it is asked once again, and must answer within half of that. Of a slower
+        one the answer to one question could be taken for that to another.
 
         Returns:
             name, outlets (the first is the rest outlet), queue, max_opening_us, max_ahead_us,
@@ -111,7 +117,7 @@ class TextValve:
                 else, too slowly, or that it is open.
         """
         self._start_anew()
-        self._listen(self._clock.now_ns() + self._settings.settle_ms * MS)
+        self._listen(self._settings.settle_ms * MS)
         deadline_ns = self._clock.now_ns() + self._settings.connect_ms * MS
         self._close(self._names)
         self._wait_sure(deadline_ns)
@@ -154,21 +160,28 @@ class TextValve:
         )
 
     def _measure_answer(self) -> None:
-        silent_ns = self._settings.silent_ms * MS
-        self._listen(self._clock.now_ns() + silent_ns)
-        self._close(self._names[:1])
-        self._close(self._names[1:], ask=False)
-        self._listen(self._clock.now_ns() + silent_ns // 2)
-        if self._closing.waits:
-            raise DispenserError(
-                f"the valve box takes longer than {silent_ns // MS // 2} ms to answer",
-                do="Make its program answer at once, or raise silent_ms in [dispenser]",
-            )
+        enough_ms = self._settings.silent_ms // 2
+        longest_ns = self._settings.connect_ms * MS
+        quiet_ns = self._settings.silent_ms * MS
+        self._listen(longest_ns, lambda: self._closing.quiet_ns(self._clock.now_ns()) > quiet_ns)
+        for _ in range(_PROBES):
+            self._say(self._closing.probe(self._clock.now_ns()))
+            # One that answered the first questions in time answers this within `connect_ms` too.
+            self._listen(longest_ns, lambda: not self._closing.waits)
+            if not self._closing.waits:
+                if self._closing.answer_ns <= enough_ms * MS:
+                    return
+                break
+        raise DispenserError(
+            f"the valve box takes longer than {enough_ms} ms to answer",
+            do="Make its program answer at once, or raise silent_ms in [dispenser]",
+        )
 
-    def _listen(self, until_ns: int) -> None:
-        """Say nothing, take what comes."""
+    def _listen(self, longest_ns: int, done: Callable[[], bool] = lambda: False) -> None:
+        """Say nothing, take what comes until ``done``."""
         # A link has nothing to wait on: poll it, twice a millisecond.
-        while (now_ns := self._clock.now_ns()) < until_ns:
+        until_ns = self._clock.now_ns() + longest_ns
+        while not done() and (now_ns := self._clock.now_ns()) < until_ns:
             self._clock.wait_until(min(until_ns, now_ns + _POLL_NS))
             self._receive()
 
@@ -267,7 +280,8 @@ class TextValve:
         if not self._connected:
             return self._take_events()
         # Edges first: reading costs time.
-        self._carry_out(self._openings.turn(self.to_device_us(self._clock.now_ns())), "LATE")
+        now_us, wire_us = (self.to_device_us(ns) for ns in (self._clock.now_ns(), self._wire_ns()))
+        self._carry_out(self._openings.turn(now_us, wire_us), "LATE")
         self._receive()
         self._keep_closed()
         self._check_answers()
@@ -321,7 +335,7 @@ class TextValve:
     def _open(self, name: str) -> None:
         begun_ns = self._clock.now_ns()
         self._counters.opened += 1
-        self._link.write(self._closing.open(name))
+        self._say(self._closing.open(name))
         took_us = self.to_device_us(self._clock.now_ns() - begun_ns)
         if took_us > self.clock_bound_us(begun_ns):
             # The port held it back: nobody knows when it opens, so it is not to stay open.
@@ -337,9 +351,7 @@ class TextValve:
     def _close(self, names: Iterable[str], *, ask: bool = True) -> None:
         # All at once: a port that fails leaves none of them marked as open.
         now_ns = self._clock.now_ns()
-        said = b"".join([self._closing.close(name, now_ns, ask=ask) for name in names])
-        if said:
-            self._link.write(said)
+        self._say(b"".join([self._closing.close(name, now_ns, ask=ask) for name in names]))
 
     def _report(self, turn: Turn, reason: str) -> None:
         now_ns = self._clock.now_ns()
@@ -362,9 +374,16 @@ class TextValve:
         next_us = self._openings.next_open_us()
         soon_us = self.to_device_us(now_ns) + self.clock_bound_us(now_ns)
         calm = next_us is None or next_us > soon_us
-        said = self._closing.due(now_ns, self._openings.standing, calm=calm)
-        if said:
-            self._link.write(said)
+        self._say(self._closing.due(now_ns, self._openings.standing, calm=calm))
+
+    def _say(self, data: bytes) -> None:
+        if data:
+            self._wire_free_ns = self._wire_ns() + len(data) * self._byte_ns
+            self._link.write(data)
+
+    def _wire_ns(self) -> int:
+        """When the wire will have taken all that was handed to it."""
+        return max(self._clock.now_ns(), self._wire_free_ns)
 
     def _receive(self) -> None:
         data = self._link.read()

@@ -90,7 +90,7 @@ class TextValveSettings(BaseModel):
         8.0,
         ge=0,
         le=500,
-        description="An opening that the host comes to later than this is refused, ms",
+        description="An opening whose string would leave the host later than this is refused, ms",
     )
     repeat_ms: int = Field(
         50, ge=5, le=1_000, description="A close is said again after so long until it is sure, ms"

@@ -82,6 +82,7 @@ class ValveClosing:
         self._asked: deque[_Question] = deque()
         self._unanswered = 0
         self._owed_ns = 0
+        self._came_ns = 0
         self._buffer = b""
         self.strays = 0
         self.repeats = 0
@@ -108,6 +109,10 @@ class ValveClosing:
         """For how long the box has left several questions without an answer."""
         return now_ns - self._owed_ns if self._unanswered >= _SILENT_QUESTIONS else 0
 
+    def quiet_ns(self, now_ns: int) -> int:
+        """For how long no answer has come."""
+        return now_ns - self._came_ns
+
     # -- to the box -----------------------------------------------------------------------
 
     def open(self, name: str) -> bytes:
@@ -124,6 +129,12 @@ class ValveClosing:
         state.sure = False
         state.told = 0
         return self._tell(state, now_ns, ask=ask)
+
+    def probe(self, now_ns: int) -> bytes:
+        """A single question, to learn how long the box takes to answer; older ones are given up."""
+        self._asked.clear()
+        asked = (self._ask(state, now_ns) for state in self._states.values())
+        return next((question for question in asked if question), b"")
 
     def due(self, now_ns: int, standing: str | None, *, calm: bool) -> bytes:
         """What is to be said now besides openings and their ends.
@@ -207,6 +218,7 @@ class ValveClosing:
         if not any(text in (one.closed, one.opened) for one in outlets):
             self.noise = text
             return
+        self._came_ns = now_ns
         fits = [text in (q.state.outlet.closed, q.state.outlet.opened) for q in self._asked]
         if True not in fits:
             self.unasked += 1

@@ -48,7 +48,7 @@ class ValveOpenings:
     """Queued openings, and the one outlet that stands open.
 
     Args:
-        late_us: an opening that is come to later than this is refused, µs.
+        late_us: an opening whose string would leave later than this is refused, µs.
 
     Attributes:
         standing: outlet that was told to open last and not told to close since, if any.
@@ -89,15 +89,15 @@ class ValveOpenings:
         self._queued.append(command)
         self._queued.sort(key=lambda one: one.open_us)
 
-    def turn(self, now_us: int) -> Turn:
-        """What is due at host time ``now_us``."""
+    def turn(self, now_us: int, wire_us: int) -> Turn:
+        """What is due at host time ``now_us``, when the wire is free at host time ``wire_us``."""
         late: list[int] = []
         started: list[Command] = []
         while self._queued and self._queued[0].open_us <= now_us:
             command = self._queued.pop(0)
             if self._goes_on(command):
                 self._served.append(Opened(command, now_us))
-            elif command.close_us <= now_us or now_us - command.open_us > self._late_us:
+            elif command.close_us <= now_us or wire_us - command.open_us > self._late_us:
                 late.append(command.id)
             else:
                 started.append(command)

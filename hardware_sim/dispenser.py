@@ -1,4 +1,6 @@
-"""The firmware behind a port, in real time: a pseudo-terminal, or TCP where there is none.
+"""A dispenser behind a port, in real time: a pseudo-terminal, or TCP where there is none.
+
+The firmware by `SimDispenserSettings`, or a box with text commands by `SimTextValveSettings`.
 
     with start_simulated_dispenser(SimDispenserSettings()) as dispenser:
         link = SerialLink(SerialLinkSettings(port=dispenser.url))
@@ -27,10 +29,20 @@ from typing import IO, Any, Protocol
 from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
 from hardware_sim.gate_log import GateEdge, format_line
 from hardware_sim.own_core import keep_to_last_core
+from hardware_sim.text_valve import SimTextValveSettings, TextBox
 from sorter.errors import LinkError, SettingsError
 from sorter.processes import ignore_interrupts, interrupts_held
 
-__all__ = ["SimDispenserSettings", "SimulatedDispenser", "serve", "start_simulated_dispenser"]
+__all__ = [
+    "SimDispenserSettings",
+    "SimTextValveSettings",
+    "SimulatedDispenser",
+    "serve",
+    "start_simulated_dispenser",
+]
+
+_Settings = SimDispenserSettings | SimTextValveSettings
+_Device = SimulatedBoard | TextBox
 
 _LONGEST_WAIT_S = 0.1
 _START_S = 30.0
@@ -158,7 +170,7 @@ class _GateLog:
 
 
 def serve(
-    settings: SimDispenserSettings,
+    settings: _Settings,
     on_ready: Callable[[str], None],
     stopped: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -176,7 +188,7 @@ def serve(
 
 
 def _serve(
-    settings: SimDispenserSettings,
+    settings: _Settings,
     on_ready: Callable[[str], None],
     stopped: Callable[[], bool],
     wakes: list[Any],
@@ -184,7 +196,7 @@ def _serve(
     port: _Port = _Tcp() if settings.tcp or sys.platform == "win32" else _PseudoTerminal()
     with contextlib.closing(port), _open_log(settings) as file:
         log = _GateLog(file, settings.outlets[0])
-        board = _RealBoard(settings, time.perf_counter_ns(), log.switched)
+        board = _device(settings, log)
         on_ready(port.url)
         try:
             while not stopped():
@@ -195,7 +207,14 @@ def _serve(
             board.set_gate(0)
 
 
-def _turn(board: SimulatedBoard, port: _Port) -> None:
+def _device(settings: _Settings, log: _GateLog) -> _Device:
+    now_ns = time.perf_counter_ns()
+    if isinstance(settings, SimTextValveSettings):
+        return TextBox(settings, now_ns, time.perf_counter_ns, log.switched)
+    return _RealBoard(settings, now_ns, log.switched)
+
+
+def _turn(board: _Device, port: _Port) -> None:
     board.run(time.perf_counter_ns())
     if data := port.read():
         board.take(data, time.perf_counter_ns())
@@ -203,7 +222,7 @@ def _turn(board: SimulatedBoard, port: _Port) -> None:
         port.write(chunk)
 
 
-def _wait(board: SimulatedBoard, port: _Port, wakes: list[Any]) -> None:
+def _wait(board: _Device, port: _Port, wakes: list[Any]) -> None:
     """Until the next edge, arrival or byte, but never so long that a stop goes unnoticed."""
     timeout_s = _LONGEST_WAIT_S
     for due_ns in (board.due_ns(), board.out.due_ns()):
@@ -213,7 +232,7 @@ def _wait(board: SimulatedBoard, port: _Port, wakes: list[Any]) -> None:
 
 
 @contextlib.contextmanager
-def _open_log(settings: SimDispenserSettings) -> Iterator[IO[str] | None]:
+def _open_log(settings: _Settings) -> Iterator[IO[str] | None]:
     if settings.gate_log is None:
         yield None
     else:
@@ -258,7 +277,7 @@ class SimulatedDispenser:
         self.stop()
 
 
-def start_simulated_dispenser(settings: SimDispenserSettings) -> SimulatedDispenser:
+def start_simulated_dispenser(settings: _Settings) -> SimulatedDispenser:
     """Start a device in a process of its own; it ends with `SimulatedDispenser.stop`, and by
     itself when this process dies, however it dies.
 
@@ -297,7 +316,7 @@ class _WrongSettings:
     do: str
 
 
-def _child(settings: SimDispenserSettings, stopper: Connection) -> None:
+def _child(settings: _Settings, stopper: Connection) -> None:
     # Ctrl-C goes to the whole terminal: the controller drains first, then stops this device.
     ignore_interrupts()
     keep_to_last_core()

@@ -48,7 +48,7 @@ def build_dispenser(rig: RigSettings, link: Link, clock: Clock) -> Dispenser:
     chosen = rig.dispenser
     if not isinstance(chosen, TextValveSettings):
         return SerialDispenser(link, clock, chosen)
-    valve = TextValve(link, clock, chosen)
+    valve = TextValve(link, clock, chosen, baud=rig.port.baud)
     refuse_unattended(valve.guarantees(), rig.run.unattended)
     return valve
 
