@@ -9,7 +9,7 @@ docs/text_valve.md. Device time is host time in µs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -344,14 +344,13 @@ class TextValve:
     def _all_closed(self, reason: str) -> None:
         turn = self._openings.clear()
         try:
-            self._close(self._names)
+            # The one that stands open first: it must not wait for the others on the wire.
+            self._close(sorted(self._names, key=lambda name: name != turn.closes))
         finally:
             self._report(turn, reason)
 
-    def _close(self, names: Iterable[str], *, ask: bool = True) -> None:
-        # All at once: a port that fails leaves none of them marked as open.
-        now_ns = self._clock.now_ns()
-        self._say(b"".join([self._closing.close(name, now_ns, ask=ask) for name in names]))
+    def _close(self, names: Sequence[str], *, ask: bool = True) -> None:
+        self._say(self._closing.close(names, self._clock.now_ns(), ask=ask))
 
     def _report(self, turn: Turn, reason: str) -> None:
         now_ns = self._clock.now_ns()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drivers.text_valve_settings import TextOutlet, TextValveSettings
@@ -122,13 +123,18 @@ class ValveClosing:
         state.shut = state.sure = False
         return self._command(state.outlet.open)
 
-    def close(self, name: str, now_ns: int, *, ask: bool = True) -> bytes:
-        """What closes an outlet, and asks whether it has; `due` repeats both until it is sure."""
-        state = self._states[name]
-        state.shut = True
-        state.sure = False
-        state.told = 0
-        return self._tell(state, now_ns, ask=ask)
+    def close(self, names: Sequence[str], now_ns: int, *, ask: bool = True) -> bytes:
+        """What closes outlets, then asks whether they have; `due` repeats it until that is sure."""
+        said = b""
+        for state in (self._states[name] for name in names):
+            state.shut = True
+            state.sure = False
+            state.told = 0
+            said += self._tell(state, now_ns)
+        # Questions last: what closes must not wait for them on the wire.
+        for state in (self._states[name] for name in names if ask):
+            said += self._ask(state, now_ns)
+        return said
 
     def probe(self, now_ns: int) -> bytes:
         """A single question, to learn how long the box takes to answer; older ones are given up."""
@@ -156,9 +162,10 @@ class ValveClosing:
                 continue
             if not state.sure:
                 self.repeats += 1
-                said += self._tell(state, now_ns, ask=standing is None)
+                said += self._tell(state, now_ns)
+                said += self._ask(state, now_ns) if standing is None else b""
             elif calm and not outlet.query:
-                said += self._tell(state, now_ns, ask=False)
+                said += self._tell(state, now_ns)
             elif calm and standing is None:
                 said += self._ask(state, now_ns)
                 state.due_ns = now_ns + self._settings.check_ms * MS
@@ -177,18 +184,16 @@ class ValveClosing:
                     do="Close the valve by hand or cut its power; then check box and strings",
                 )
 
-    def _tell(self, state: _State, now_ns: int, *, ask: bool) -> bytes:
-        said = self._command(state.outlet.close)
+    def _tell(self, state: _State, now_ns: int) -> bytes:
         state.told += 1
         if state.outlet.query:
             state.doubted += 1
             state.doubt_ns = now_ns if state.doubt_ns is None else state.doubt_ns
-            said += self._ask(state, now_ns) if ask else b""
         else:
             state.sure = state.told >= _TOLD_ENOUGH
         wait_ms = self._settings.check_ms if state.sure else self._settings.repeat_ms
         state.due_ns = now_ns + wait_ms * MS
-        return said
+        return self._command(state.outlet.close)
 
     def _ask(self, state: _State, now_ns: int) -> bytes:
         if not state.outlet.query or len(self._asked) >= _MOST_ASKED:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.clock import MonotonicClock
-from drivers.ports import Command, Executed, Guarantees
+from drivers.ports import Command, DispenserEvent, Executed, Guarantees
 from drivers.serial_link import SerialLink, SerialLinkSettings
 from drivers.text_valve import TextOutlet, TextValve, TextValveSettings
 from drivers.valve_openings import QUEUE
@@ -464,17 +465,21 @@ def test_a_box_that_hangs_is_a_link_error() -> None:
     bench = TextBench(dead_after_s=2.0).armed()
     with pytest.raises(LinkError, match="answered no query"):
         bench.run(4_000)
-    assert bench.clock.ns - bench.device.gate_edges[-1][0] if bench.device.gate_edges else True
 
 
 def test_one_that_hangs_is_found_out_between_openings_that_follow_each_other_closely() -> None:
     bench = TextBench(dead_after_s=2.0).armed()
     one = 0
-    with pytest.raises(LinkError, match="answered no query"):
+
+    def go_on() -> None:
+        nonlocal one
         while one < 100:
             one += 1
             bench.send(one, 20, 200)
             bench.run(300)
+
+    with pytest.raises(LinkError, match="answered no query"):
+        go_on()
     assert one < 20
 
 
@@ -599,11 +604,11 @@ def _check_fates(bench: TextBench, sent: list[Command]) -> None:
     assert bench.valve.unsettled == 0
 
 
-def _check_gate(
-    bench: TextBench, sent: list[Command], quiet: list[tuple[float, float]]
-) -> None:
+def _check_gate(bench: TextBench, sent: list[Command], quiet: list[tuple[float, float]]) -> None:
     done = {one.id: one for one in bench.events if isinstance(one, Executed)}
     moves = bench.moves()
+    # What waits on the wire before an open string, that string, and the one that closes.
+    reach_ms = bench.kept.late_ms + 2 * REACH_MS
     for at_ms, outlet in moves:
         if outlet == "waste":
             continue
@@ -613,19 +618,19 @@ def _check_gate(
             for command in sent
             if command.outlet == outlet and command.id in done
         ]
-        assert any(0 <= lag <= bench.kept.late_ms + 2 * REACH_MS for lag in lags)
+        assert any(0 <= lag <= reach_ms for lag in lags)
         # Its string may be on the wire when the stop comes, and no later.
-        assert not [1 for start, end in quiet if start + REACH_MS < at_ms < end]
+        assert not [1 for start, end in quiet if start + reach_ms < at_ms < end]
     # Never open for longer than the driver says, but for the wire.
-    for (from_ms, outlet), (to_ms, _) in zip(moves[:-1], moves[1:], strict=True):
+    for (from_ms, outlet), (to_ms, _) in pairwise(moves):
         if outlet != "waste":
             told = [
                 _ms(bench, done[command.id].closed_us)
                 for command in sent
                 if command.outlet == outlet and command.id in done
             ]
-            assert any(from_ms - bench.kept.late_ms - 2 * REACH_MS < one <= to_ms for one in told)
-            assert any(to_ms - 2 * REACH_MS - 3.2 <= one for one in told)
+            assert any(from_ms - reach_ms < one <= to_ms for one in told)
+            assert any(to_ms - reach_ms <= one for one in told)
     assert not moves or moves[-1][1] == "waste"
 
 
@@ -639,10 +644,7 @@ def _ms(bench: TextBench, host_us: int) -> float:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_over_a_pseudo_terminal(tmp_path: Path) -> None:
     # A busy machine may hold the test up for seconds; that is not what is tested here.
-    kept = strings(
-        timing_error_ms=500, late_ms=500, silent_ms=10_000, close_ms=10_000, connect_ms=20_000
-    )
-    kept = kept.model_copy(update={"silent_ms": 2_000})
+    kept = strings(timing_error_ms=500, late_ms=500, silent_ms=1_000, connect_ms=20_000)
     log, clock = tmp_path / "gate.jsonl", MonotonicClock()
     device = SimTextValveSettings(strings=kept, gate_log=log)
     with start_simulated_dispenser(device) as box:
@@ -652,7 +654,7 @@ def test_over_a_pseudo_terminal(tmp_path: Path) -> None:
             valve.arm()
             open_us = valve.to_device_us(clock.now_ns() + 100 * MS)
             valve.send(Command(1, "collect", open_us, open_us + 40_000), clock.now_ns())
-            events = []
+            events: list[DispenserEvent] = []
             end_ns = clock.now_ns() + 10_000 * MS
             while len(events) < 2 and clock.now_ns() < end_ns:
                 events += valve.step(clock.now_ns())

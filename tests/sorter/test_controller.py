@@ -139,7 +139,7 @@ def sort(
     )
     clock, trace = VirtualClock(START_NS), Trace()
     device = VirtualDispenser(SimDispenserSettings(), clock)
-    dispenser = SerialDispenser(device.link, clock, rig.dispenser, draw_session=lambda: 1)
+    dispenser = SerialDispenser(device.link, clock, draw_session=lambda: 1)
     dispenser.connect()
     controller = build_controller(
         rig,
