@@ -9,7 +9,7 @@ docs/text_valve.md. Device time is host time in µs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,15 +24,14 @@ from drivers.ports import (
     Refused,
 )
 from drivers.text_valve_settings import TextOutlet, TextValveSettings
-from drivers.valve_closing import MS, ValveClosing
+from drivers.valve_closing import MS
 from drivers.valve_openings import MAX_AHEAD_US, MAX_OPENING_US, QUEUE, Opened, Turn, ValveOpenings
+from drivers.valve_talk import ValveTalk
 from sorter.errors import DispenserError, HardwareError, LinkError
 
 __all__ = ["TextOutlet", "TextValve", "TextValveCounters", "TextValveSettings"]
 
-_POLL_NS = MS // 2
 _LAST_CLOSE_NS = 500 * MS
-_PROBES = 5  # one may get lost
 _MAX_ID = 0xFFFFFFFF
 
 
@@ -77,8 +76,7 @@ class TextValve:
         self._link = link
         self._clock = clock
         self._settings = settings
-        self._byte_ns = round(10 * 1e9 / baud)
-        self._wire_free_ns = 0
+        self._baud = baud
         self._names = tuple(one.name for one in settings.outlets)
         self._connected = False
         self._closed = False
@@ -86,12 +84,12 @@ class TextValve:
 
     def _start_anew(self) -> None:
         self._openings = ValveOpenings(round(self._settings.late_ms * 1_000))
-        self._closing = ValveClosing(self._settings)
+        self._talk = ValveTalk(self._link, self._clock, self._settings, self._baud)
+        self._closing = self._talk.closing
         self._events: list[DispenserEvent] = []
         self._counters = TextValveCounters()
         self._latched = True
         self._last_id = 0
-        self._heard = False
 
     # -- handshake ------------------------------------------------------------------------
 
@@ -117,12 +115,12 @@ class TextValve:
                 else, too slowly, or that it is open.
         """
         self._start_anew()
-        self._listen(self._settings.settle_ms * MS)
-        deadline_ns = self._clock.now_ns() + self._settings.connect_ms * MS
+        self._talk.listen(self._settings.settle_ms * MS)
+        self._talk.receive()  # what was said before is no answer
         self._close(self._names)
-        self._wait_sure(deadline_ns)
+        self._talk.wait_sure()
         if self._closing.asks:
-            self._measure_answer()
+            self._talk.measure_answer()
         self._connected = True
         return {
             "name": "text-valve",
@@ -141,56 +139,8 @@ class TextValve:
             LinkError, DispenserError: it is not; the latch stays.
         """
         self._need_connection()
-        self._wait_sure(self._clock.now_ns() + self._settings.connect_ms * MS)
+        self._talk.wait_sure()
         self._latched = False
-
-    def _wait_sure(self, deadline_ns: int) -> None:
-        self._poll(lambda: self._closing.sure, deadline_ns)
-        if self._closing.sure:
-            return
-        if not self._heard:
-            raise LinkError(
-                "no answer from the valve box",
-                do="Check that it is switched on, that this is its port, baud rate and query",
-            )
-        said = f": it said {self._closing.noise!r}" if self._closing.noise else ""
-        raise DispenserError(
-            f"the valve box does not say that it is closed{said}",
-            do="Close the valve by hand, then check the answers and the terminator in [dispenser]",
-        )
-
-    def _measure_answer(self) -> None:
-        enough_ms = self._settings.silent_ms // 2
-        longest_ns = self._settings.connect_ms * MS
-        quiet_ns = self._settings.silent_ms * MS
-        self._listen(longest_ns, lambda: self._closing.quiet_ns(self._clock.now_ns()) > quiet_ns)
-        for _ in range(_PROBES):
-            self._say(self._closing.probe(self._clock.now_ns()))
-            # One that answered the first questions in time answers this within `connect_ms` too.
-            self._listen(longest_ns, lambda: not self._closing.waits)
-            if not self._closing.waits:
-                if self._closing.answer_ns <= enough_ms * MS:
-                    return
-                break
-        raise DispenserError(
-            f"the valve box takes longer than {enough_ms} ms to answer",
-            do="Make its program answer at once, or raise silent_ms in [dispenser]",
-        )
-
-    def _listen(self, longest_ns: int, done: Callable[[], bool] = lambda: False) -> None:
-        """Say nothing, take what comes until ``done``."""
-        # A link has nothing to wait on: poll it, twice a millisecond.
-        until_ns = self._clock.now_ns() + longest_ns
-        while not done() and (now_ns := self._clock.now_ns()) < until_ns:
-            self._clock.wait_until(min(until_ns, now_ns + _POLL_NS))
-            self._receive()
-
-    def _poll(self, done: Callable[[], bool], deadline_ns: int) -> None:
-        """Say what is due and take what comes until ``done``."""
-        while not done() and (now_ns := self._clock.now_ns()) < deadline_ns:
-            self._clock.wait_until(min(deadline_ns, now_ns + _POLL_NS))
-            self._receive()
-            self._keep_closed()
 
     # -- the box's clock: there is none ---------------------------------------------------
 
@@ -280,11 +230,13 @@ class TextValve:
         if not self._connected:
             return self._take_events()
         # Edges first: reading costs time.
-        now_us, wire_us = (self.to_device_us(ns) for ns in (self._clock.now_ns(), self._wire_ns()))
+        now_us, wire_us = (
+            self.to_device_us(ns) for ns in (self._clock.now_ns(), self._talk.wire_ns())
+        )
         self._carry_out(self._openings.turn(now_us, wire_us), "LATE")
-        self._receive()
+        self._talk.receive()
         self._keep_closed()
-        self._check_answers()
+        self._talk.check()
         return self._take_events()
 
     def close(self) -> None:
@@ -335,7 +287,7 @@ class TextValve:
     def _open(self, name: str) -> None:
         begun_ns = self._clock.now_ns()
         self._counters.opened += 1
-        self._say(self._closing.open(name))
+        self._talk.say(self._closing.open(name))
         took_us = self.to_device_us(self._clock.now_ns() - begun_ns)
         if took_us > self.clock_bound_us(begun_ns):
             # The port held it back: nobody knows when it opens, so it is not to stay open.
@@ -350,7 +302,7 @@ class TextValve:
             self._report(turn, reason)
 
     def _close(self, names: Sequence[str], *, ask: bool = True) -> None:
-        self._say(self._closing.close(names, self._clock.now_ns(), ask=ask))
+        self._talk.say(self._closing.close(names, self._clock.now_ns(), ask=ask))
 
     def _report(self, turn: Turn, reason: str) -> None:
         now_ns = self._clock.now_ns()
@@ -373,38 +325,14 @@ class TextValve:
         next_us = self._openings.next_open_us()
         soon_us = self.to_device_us(now_ns) + self.clock_bound_us(now_ns)
         calm = next_us is None or next_us > soon_us
-        self._say(self._closing.due(now_ns, self._openings.standing, calm=calm))
-
-    def _say(self, data: bytes) -> None:
-        if data:
-            self._wire_free_ns = self._wire_ns() + len(data) * self._byte_ns
-            self._link.write(data)
-
-    def _wire_ns(self) -> int:
-        """When the wire will have taken all that was handed to it."""
-        return max(self._clock.now_ns(), self._wire_free_ns)
-
-    def _receive(self) -> None:
-        data = self._link.read()
-        if data:
-            self._heard = True
-            self._closing.take(data, self._clock.now_ns())
-
-    def _check_answers(self) -> None:
-        silent_ms = self._closing.silent_ns(self._clock.now_ns()) // MS
-        if silent_ms > self._settings.silent_ms:
-            raise LinkError(
-                f"the valve box has answered no query for {silent_ms} ms",
-                do="Close the valve by hand: the box has no watchdog. Check its cable and power",
-            )
-        self._closing.check()
+        self._talk.say(self._closing.due(now_ns, self._openings.standing, calm=calm))
 
     def _close_for_good(self) -> None:
         if not self._connected:
             return  # nothing was opened, and `connect` told it to close for as long as it could
         try:
             self._all_closed("RESTED")
-            self._poll(lambda: self._closing.sure, self._clock.now_ns() + _LAST_CLOSE_NS)
+            self._talk.keep_closed(_LAST_CLOSE_NS)
         except HardwareError as error:
             raise LinkError(
                 f"the valve could not be told to close at the end: {error.what}",
