@@ -47,6 +47,7 @@ class TextValveCounters:
         worst_late_us: the latest close, µs after its time.
         repeats: close strings said again for want of an answer.
         strays: how often the box said that it was open when it had surely been closed.
+        missed: how often it said that it was closed while it was to be open.
     """
 
     opened: int = 0
@@ -55,6 +56,7 @@ class TextValveCounters:
     worst_late_us: int = 0
     repeats: int = 0
     strays: int = 0
+    missed: int = 0
 
 
 class TextValve:
@@ -262,6 +264,7 @@ class TextValve:
         """What happened since `connect`."""
         self._counters.repeats = self._closing.repeats
         self._counters.strays = self._closing.strays
+        self._counters.missed = self._closing.missed
         return self._counters
 
     @property
@@ -287,7 +290,7 @@ class TextValve:
     def _open(self, name: str) -> None:
         begun_ns = self._clock.now_ns()
         self._counters.opened += 1
-        self._talk.say(self._closing.open(name))
+        self._talk.say(self._closing.open(name, begun_ns))
         took_us = self.to_device_us(self._clock.now_ns() - begun_ns)
         if took_us > self.clock_bound_us(begun_ns):
             # The port held it back: nobody knows when it opens, so it is not to stay open.
@@ -322,7 +325,7 @@ class TextValve:
 
     def _keep_closed(self) -> None:
         now_ns = self._clock.now_ns()
-        next_us = self._openings.next_open_us()
+        next_us = self._openings.next_edge_us()
         soon_us = self.to_device_us(now_ns) + self.clock_bound_us(now_ns)
         calm = next_us is None or next_us > soon_us
         self._talk.say(self._closing.due(now_ns, self._openings.standing, calm=calm))

@@ -68,6 +68,7 @@ class ValveClosing:
 
     Attributes:
         strays: how often the box said that an outlet was open which had surely been closed.
+        missed: how often it said that one was closed that was to be open.
         repeats: close strings said again.
         unasked: answers that came without a question.
         answer_ns: how long the last answer took.
@@ -86,6 +87,7 @@ class ValveClosing:
         self._came_ns = 0
         self._buffer = b""
         self.strays = 0
+        self.missed = 0
         self.repeats = 0
         self.unasked = 0
         self.answer_ns = 0
@@ -116,9 +118,10 @@ class ValveClosing:
 
     # -- to the box -----------------------------------------------------------------------
 
-    def open(self, name: str) -> bytes:
-        """What opens an outlet; from now on it is left alone."""
+    def open(self, name: str, now_ns: int) -> bytes:
+        """What opens an outlet; from now on it is asked about now and then, and left alone."""
         state = self._states[name]
+        state.due_ns = now_ns + self._settings.check_ms * MS
         state.era += 1
         state.shut = state.sure = False
         return self._command(state.outlet.open)
@@ -148,8 +151,8 @@ class ValveClosing:
         Args:
             now_ns: host time.
             standing: the outlet that is to be open, if any: it is left alone, and so are outlets
-                that share its close string. No questions are asked meanwhile.
-            calm: nothing is to open soon, so that routine bytes can't delay it.
+                that share its close string. Questions are asked about it alone meanwhile.
+            calm: nothing is to open or close soon, so that routine bytes can't delay it.
         """
         oldest_ns = now_ns - self._settings.silent_ms * MS
         while self._asked and self._asked[0].asked_ns < oldest_ns:
@@ -158,6 +161,10 @@ class ValveClosing:
         said = b""
         for state in self._states.values():
             outlet = state.outlet
+            if calm and outlet.name == standing and now_ns >= state.due_ns:
+                # Lets the box know that somebody is there, and tells whether it opened.
+                said += self._ask(state, now_ns)
+                state.due_ns = now_ns + self._settings.check_ms * MS
             if not state.shut or outlet.close == kept or now_ns < state.due_ns:
                 continue
             if not state.sure:
@@ -234,11 +241,13 @@ class ValveClosing:
         question = self._asked.popleft()
         self._unanswered = 0
         self.answer_ns = now_ns - question.asked_ns
-        if question.era == question.state.era and question.state.shut:
+        if question.era == question.state.era:
             self._learn(question.state, text == question.state.outlet.closed, now_ns)
 
     def _learn(self, state: _State, closed: bool, now_ns: int) -> None:
-        if closed and not state.sure:
+        if not state.shut:
+            self.missed += closed
+        elif closed and not state.sure:
             state.sure = True
             state.doubt_ns = None
             state.doubted = 0

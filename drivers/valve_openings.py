@@ -66,9 +66,10 @@ class ValveOpenings:
     def __contains__(self, command_id: int) -> bool:
         return any(one.id == command_id for one in self._alive())
 
-    def next_open_us(self) -> int | None:
-        """When the next queued opening is due, host µs."""
-        return self._queued[0].open_us if self._queued else None
+    def next_edge_us(self) -> int | None:
+        """When the next opening begins or ends, host µs."""
+        edges = [one.open_us for one in self._queued[:1]]
+        return min([*edges, *(one.command.close_us for one in self._served)], default=None)
 
     def refusal(self, command: Command, now_us: int) -> str:
         """Why the command can't be queued, a reason of PROTOCOL.md; empty when it can."""

@@ -225,6 +225,22 @@ def test_a_box_that_hangs_is_a_link_error() -> None:
         bench.run(4_000)
 
 
+def test_one_that_hangs_while_it_is_open_is_found_out_too() -> None:
+    bench = TextBench(dead_after_s=1.5).armed()
+    bench.send(1, 20, 4_900)
+    with pytest.raises(LinkError, match="answered no query"):
+        bench.run(4_000)
+
+
+def test_an_opening_that_the_box_did_not_hear_is_counted() -> None:
+    bench = TextBench().armed()
+    bench.send(1, 20, 1_000)
+    bench.run(100)
+    bench.device.box.set_gate(0)
+    bench.run(500)
+    assert bench.valve.counters.missed == 2
+
+
 def test_one_that_hangs_is_found_out_between_openings_that_follow_each_other_closely() -> None:
     bench = TextBench(dead_after_s=2.0).armed()
     one = 0

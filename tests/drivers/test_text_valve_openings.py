@@ -277,7 +277,7 @@ acts = st.one_of(
 def test_whatever_is_asked_it_opens_in_time_or_not_at_all_and_closes_when_it_is_told(
     script: list[tuple[str, int, int, bool]], asks: bool
 ) -> None:
-    kept = strings(COLLECT if asks else BLIND, RECHECK, silent_ms=100)
+    kept = strings(COLLECT if asks else BLIND, RECHECK, silent_ms=100, check_ms=30)
     bench = TextBench(kept).armed()
     sent: list[Command] = []
     quiet: list[tuple[float, float]] = []

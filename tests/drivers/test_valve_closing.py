@@ -35,7 +35,7 @@ def test_it_is_said_and_asked_again_until_then() -> None:
 def test_the_answer_to_a_question_from_before_an_opening_proves_nothing() -> None:
     closing = _closing()
     closing.close(["collect"], 0)
-    assert closing.open("collect") == b"O1\n"
+    assert closing.open("collect", 0) == b"O1\n"
     # Its close is lost; the answer from before comes late.
     assert closing.close(["collect"], 40 * MS) == b"C1\n?1\n"
     closing.take(b"0\n", 45 * MS)
@@ -50,7 +50,7 @@ def test_the_answer_to_a_question_from_before_an_opening_proves_nothing() -> Non
 def test_a_lost_answer_makes_the_proof_come_later_never_sooner() -> None:
     closing = _closing()
     closing.close(["collect"], 0)
-    closing.open("collect")
+    closing.open("collect", 0)
     closing.close(["collect"], 40 * MS)
     closing.take(b"0\n", 45 * MS)  # in truth the second one's: the first got lost
     assert not closing.sure
@@ -138,8 +138,33 @@ def test_questions_come_after_all_that_closes() -> None:
 def test_while_one_is_open_the_others_are_told_but_not_asked() -> None:
     closing = _closing(COLLECT, RECHECK)
     closing.close(["collect"], 0, ask=False)
-    closing.open("recheck")
+    closing.open("recheck", 0)
     assert closing.due(50 * MS, "recheck", calm=False) == b"C1\n"
+
+
+def test_the_one_that_is_open_is_asked_about_now_and_then() -> None:
+    closing = _closing()
+    closing.open("collect", 0)
+    assert closing.due(199 * MS, "collect", calm=True) == b""
+    assert closing.due(200 * MS, "collect", calm=False) == b""
+    assert closing.due(201 * MS, "collect", calm=True) == b"?1\n"
+    closing.take(b"1\n", 205 * MS)
+    assert closing.missed == 0
+    assert closing.due(401 * MS, "collect", calm=True) == b"?1\n"
+    closing.take(b"0\n", 405 * MS)
+    assert closing.missed == 1
+    assert not closing.sure
+
+
+def test_that_it_was_open_while_it_was_to_be_open_proves_nothing_later() -> None:
+    closing = _closing()
+    closing.open("collect", 0)
+    closing.due(200 * MS, "collect", calm=True)
+    closing.close(["collect"], 205 * MS)
+    closing.take(b"1\n", 206 * MS)
+    assert not closing.sure
+    closing.take(b"0\n", 210 * MS)
+    assert closing.sure
 
 
 def test_silence_is_several_questions_without_an_answer() -> None:
