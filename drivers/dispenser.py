@@ -8,18 +8,22 @@ from dataclasses import asdict
 from typing import Any
 
 from drivers import protocol as wire
-from drivers.dispenser_session import MS, DispenserCounters, DispenserSession, DispenserSettings
-from drivers.ports import Clock, Command, DispenserEvent, Link
+from drivers.dispenser_session import MS, DispenserSession, ExposurePulses
+from drivers.dispenser_settings import DispenserCounters, DispenserSettings
+from drivers.levels import Kind
+from drivers.ports import Clock, Command, DispenserEvent, Guarantees, Link
 from sorter.errors import DispenserError, LinkError
 
-__all__ = ["DispenserCounters", "DispenserSettings", "SerialDispenser"]
+__all__ = ["DispenserCounters", "DispenserSettings", "ExposurePulses", "SerialDispenser"]
 
 _POLL_NS = MS // 2
 _HELLO_AGAIN_NS = 200 * MS
 _PING_AGAIN_NS = 50 * MS
-_REST_NS = 200 * MS
+_CLOSE_NS = 200 * MS
+_LONGEST_STEP_NS = 100 * MS
 _FIRST_PINGS = 8
 _SOONER = 4
+_WIDE_US = 1_000
 
 
 class SerialDispenser:
@@ -47,6 +51,7 @@ class SerialDispenser:
         self._draw_session = draw_session or (lambda: 1 + secrets.randbelow(wire.MASK_32))
         self._session = DispenserSession(0, self._settings)
         self._next_ping_ns = 0
+        self._stepped_ns = 0
         self._unanswered_ns: int | None = None
         self._heard = 0
         self._answered = 0
@@ -55,12 +60,12 @@ class SerialDispenser:
     # -- handshake ------------------------------------------------------------------------
 
     def connect(self) -> dict[str, Any]:
-        """Handshake: new session, gate at rest, first clock estimate.
+        """Handshake: new session, gate at rest, pump held, first clock estimate.
 
         Returns:
             What the device says of itself: name, version, outlets (the first is the rest
             outlet), queue, max_opening_us, max_ahead_us, watchdog_ms, cause (what ended before:
-            BOOT, SESSION or WATCHDOG).
+            BOOT, SESSION or WATCHDOG), estop (what latched the emergency stop, or empty), held.
 
         Raises:
             LinkError: nothing answers. DispenserError: what answers does not speak the protocol.
@@ -73,6 +78,52 @@ class SerialDispenser:
         self._next_ping_ns = self._clock.now_ns() + self._settings.ping_ms * MS
         self._unanswered_ns = None
         return asdict(ready)
+
+    def arm(self) -> None:
+        """Clear the emergency stop by its edge, and wait until the device says that it is clear.
+
+        Raises:
+            LinkError: nothing answers. DispenserError: not connected, or the stop stays latched.
+        """
+        self._need_connection()
+        safety = self._session.safety
+        deadline_ns = self._clock.now_ns() + self._settings.connect_ms * MS
+        while True:
+            for level in (0, 1):
+                self._write(safety.reset(level, self._clock.now_ns()), self._clock.now_ns())
+                self._wait_for(Kind.RESET, deadline_ns)
+            if not safety.estop:
+                return
+            if safety.verdicts.get(Kind.RESET) == "PIN":
+                raise DispenserError(
+                    f"the emergency stop stays latched ({safety.estop}): its button is pressed",
+                    do="Release the emergency stop button and start again",
+                )
+            if self._clock.now_ns() >= deadline_ns:
+                raise DispenserError(
+                    f"the emergency stop stays latched ({safety.estop})",
+                    do="Check the emergency stop's wiring and the firmware, then start again",
+                )
+
+    def _wait_for(self, kind: Kind, deadline_ns: int) -> None:
+        """Say what is due until a level is answered; raises `LinkError` when it never is."""
+        while kind in self._session.levels:
+            if self._clock.now_ns() >= deadline_ns:
+                raise LinkError(
+                    f"no answer from the dispenser within {self._settings.connect_ms} ms",
+                    do="Check its cable and power; its watchdog takes the gate to rest",
+                )
+            self._say_again_and_poll(lambda: kind not in self._session.levels)
+
+    def _say_again_and_poll(self, done: Callable[[], bool]) -> None:
+        now_ns = self._clock.now_ns()
+        for line in self._session.levels.due(now_ns):
+            self._write(line, now_ns)
+        self._poll_until(done, self._settings.resend_ms * MS)
+
+    def _need_connection(self) -> None:
+        if self._session.ready is None:
+            raise DispenserError("not connected", do="Call connect first")
 
     def _start_session(self) -> None:
         self._session = DispenserSession(self._draw_session(), self._settings)
@@ -146,6 +197,64 @@ class SerialDispenser:
         """Half width of the interval around `to_device_us` that holds the true device time."""
         return self._session.sync.bound_us(host_ns)
 
+    # -- stop and hold --------------------------------------------------------------------
+
+    def guarantees(self) -> Guarantees:
+        """What a device that speaks the protocol promises: everything."""
+        return Guarantees(
+            device_clock=True, watchdog=True, estop=True, reports=True, holds_pump=True
+        )
+
+    @property
+    def estop(self) -> str:
+        """What latched the emergency stop, as far as is known; empty when it is clear."""
+        return self._session.safety.estop
+
+    @property
+    def held(self) -> bool:
+        """Whether the device holds the pump, as far as is known."""
+        return self._session.safety.held
+
+    @property
+    def exposures(self) -> ExposurePulses | None:
+        """What the device last said of the camera's exposure pulses."""
+        return self._session.exposures
+
+    def hold(self, now_ns: int) -> None:
+        """Hold the pump now; said again until the device confirms it."""
+        self._need_connection()
+        self._write(self._session.safety.hold(now_ns), now_ns)
+
+    def flow(self, now_ns: int) -> None:
+        """Let the pump run; raises `DispenserError` when the emergency stop was never cleared."""
+        self._need_connection()
+        self._write(self._session.safety.flow(now_ns), now_ns)
+
+    def stop(self, now_ns: int) -> None:
+        """Emergency stop: pump held, gate to rest, commands withdrawn, all latched until `arm`."""
+        self._need_connection()
+        self._write(self._session.stopping(now_ns), now_ns)
+
+    def lines(self, *, ready: bool, hold: bool, fault: bool, now_ns: int) -> None:
+        """Tell upstream and downstream machines how this one is."""
+        self._need_connection()
+        mask = wire.LINE_READY * ready | wire.LINE_HOLD * hold | wire.LINE_FAULT * fault
+        self._write(self._session.safety.lines(mask, now_ns), now_ns)
+
+    def light(self, at_us: int, length_us: int, now_ns: int) -> None:
+        """Light from device time ``at_us`` on, for ``length_us``; a later one replaces it.
+
+        Whether the device took it appears in `light_verdict`.
+        """
+        self._need_connection()
+        line = self._session.safety.led(at_us & wire.MASK_32, length_us, now_ns)
+        self._write(line, now_ns)
+
+    @property
+    def light_verdict(self) -> str:
+        """The device's answer to the last `light`: OK or RANGE; empty until it has come."""
+        return self._session.safety.verdicts.get(Kind.LED, "")
+
     # -- commands -------------------------------------------------------------------------
 
     def send(self, command: Command, now_ns: int) -> None:
@@ -167,6 +276,7 @@ class SerialDispenser:
 
     def rest(self, now_ns: int) -> None:
         """Gate to rest now, queue emptied; commands not yet settled are withdrawn."""
+        self._need_connection()
         self._write(self._session.resting(now_ns), now_ns)
 
     def ask_state(self, now_ns: int) -> None:
@@ -197,6 +307,7 @@ class SerialDispenser:
                 a command.
         """
         self._receive()
+        self._count_no_pause_of_ours(now_ns)
         if self._unanswered_ns is not None:
             silent_ms = (now_ns - self._unanswered_ns) // MS
             if silent_ms > self._settings.silent_ms:
@@ -206,10 +317,9 @@ class SerialDispenser:
                 )
         for line in self._session.lines_due(now_ns):
             self._write(line, now_ns)
-        done = self._session.done_line(now_ns)
-        if done:
-            # The only line that gets no answer, so it doesn't count as a question.
-            self._link.write(done)
+        for line in self._session.receipts(now_ns):
+            # They get no answer, so they don't count as questions.
+            self._link.write(line)
         if now_ns >= self._next_ping_ns:
             self._session.check_overdue()
             self._ping()
@@ -218,20 +328,35 @@ class SerialDispenser:
         return self._session.take_events()
 
     def close(self) -> None:
-        """Gate to rest, then release the link; safe to call twice."""
+        """Pump held, then gate to rest, then release the link; safe to call twice."""
         if self._closed:
             return
         self._closed = True
         try:
             if self._session.ready is not None:
-                self.rest(self._clock.now_ns())
-                self._poll_until(lambda: self._session.at_rest, _REST_NS)
+                self._hold_and_rest()
         except (LinkError, DispenserError):
-            # Nothing more can be said to it: its own watchdog takes the gate to rest.
+            # Nothing more can be said to it: its own watchdog holds the pump and rests the gate.
             pass
         finally:
             self._session.ready = None
             self._link.close()
+
+    def _count_no_pause_of_ours(self, now_ns: int) -> None:
+        """A host that was held up did not listen: the device may not be called silent for it."""
+        paused_ns = now_ns - self._stepped_ns - _LONGEST_STEP_NS
+        self._stepped_ns = now_ns
+        if self._unanswered_ns is not None and paused_ns > 0:
+            self._unanswered_ns = min(now_ns, self._unanswered_ns + paused_ns)
+
+    def _hold_and_rest(self) -> None:
+        now_ns = self._clock.now_ns()
+        self.hold(now_ns)
+        self.rest(now_ns)
+        levels = self._session.levels
+        deadline_ns = now_ns + _CLOSE_NS
+        while (Kind.PUMP in levels or Kind.REST in levels) and self._clock.now_ns() < deadline_ns:
+            self._say_again_and_poll(lambda: Kind.PUMP not in levels and Kind.REST not in levels)
 
     def _write(self, line: bytes, now_ns: int) -> None:
         self._link.write(line)
@@ -259,5 +384,10 @@ class SerialDispenser:
             self._unanswered_ns = None
             if session.pings.answered != self._answered:
                 self._answered = session.pings.answered
-                self._next_ping_ns = now_ns + self._settings.ping_ms * MS
+                self._next_ping_ns = now_ns + self._ping_wait_ns(now_ns)
         return True
+
+    def _ping_wait_ns(self, now_ns: int) -> int:
+        """Until the next question: half as long while the answers leave the clock uncertain."""
+        wait_ns = self._settings.ping_ms * MS
+        return wait_ns // 2 if self._session.sync.bound_us(now_ns) > _WIDE_US else wait_ns

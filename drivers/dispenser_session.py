@@ -3,87 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from drivers import protocol as wire
 from drivers.clock_pings import ClockPings
 from drivers.clock_sync import ClockSync
 from drivers.command_book import CommandBook
-from drivers.ports import Command, DispenserEvent
+from drivers.dispenser_settings import DispenserCounters, DispenserSettings
+from drivers.levels import Kind, Levels
+from drivers.passages import Passages
+from drivers.ports import Command, DispenserEvent, Passed
+from drivers.stop_and_hold import StopAndHold
 from sorter.errors import DispenserError
 
 MS = 1_000_000
 _DONE_WAIT_NS = 50 * MS
 _FAULTS_OF_OURS = ("FORMAT", "VERSION", "RANGE", "DUPLICATE")
-
-
-class DispenserSettings(BaseModel):
-    """How the host talks to the dispenser."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["protocol"] = Field(
-        "protocol",
-        description="What the dispenser speaks: drivers/PROTOCOL.md; 'text_valve' is a box that "
-        "takes text commands, see docs/text_valve.md",
-    )
-    watchdog_ms: int = Field(
-        1_000, ge=50, le=10_000, description="Device goes to rest when the host is silent, ms"
-    )
-    ping_ms: int = Field(200, ge=10, le=5_000, description="Time between clock questions, ms")
-    resend_ms: int = Field(30, ge=5, le=1_000, description="First wait for an answer, ms")
-    report_ms: int = Field(
-        300, ge=10, le=5_000, description="Wait for a report after the gate closed, ms"
-    )
-    silent_ms: int = Field(
-        800, ge=50, le=10_000, description="Device is gone when it is silent so long, ms"
-    )
-    most_tries: int = Field(
-        20, ge=3, le=1_000, description="A command is asked about so often before it is a fault"
-    )
-    connect_ms: int = Field(3_000, ge=100, le=60_000, description="Longest handshake, ms")
-    max_drift_ppm: float = Field(
-        200.0, gt=0, le=10_000, description="Host and device clocks differ by at most this, ppm"
-    )
-    max_wander_ppm_per_s: float = Field(
-        0.05, ge=0, le=100, description="That difference changes by at most this, ppm per second"
-    )
-    least_us_per_byte: float = Field(
-        0.0,
-        ge=0,
-        le=10_000,
-        description="Time that a byte certainly takes on the wire, µs: 10 bits at the baud rate "
-        "of a true UART (86.8 at 115,200), 0 for USB or when not known",
-    )
-
-
-@dataclass(slots=True)
-class DispenserCounters:
-    """What happened on the link in this session.
-
-    Attributes:
-        damaged_in: lines of the device that arrived damaged.
-        damaged_out: lines of the host that the device says arrived damaged.
-        resent: lines written again for want of an answer.
-        watchdog_trips: how often the device's watchdog took the gate to rest, since power-up.
-    """
-
-    damaged_in: int = 0
-    damaged_out: int = 0
-    resent: int = 0
-    watchdog_trips: int = 0
+_DISOBEYED = {
+    Kind.STOP: "does not stop",
+    Kind.PUMP: "does not say whether it holds the pump",
+    Kind.REST: "does not go to rest",
+    Kind.RESET: "does not answer the reset of its emergency stop",
+    Kind.LINES: "does not answer to its lines",
+    Kind.LED: "does not answer to its light",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class _Resting:
-    """A rest that the device has not confirmed."""
+class ExposurePulses:
+    """Exposure pulses of the camera, as the device counts them.
 
-    number: int
-    line: bytes
-    due_ns: int
-    tries: int
+    Attributes:
+        count: how many, on a long line that does not wrap.
+        last_us: device time (unwrapped) of the last one; without meaning when ``count`` is 0.
+        at_ns: host time at which this was read.
+    """
+
+    count: int
+    last_us: int
+    at_ns: int
 
 
 class DispenserSession:
@@ -99,6 +56,9 @@ class DispenserSession:
         heard: how many lines of this session, or of nobody's, have come.
         sync: the estimate of the device's clock. pings: questions that feed it.
         book: commands that are not settled.
+        levels: what was asked for by number and is not answered.
+        safety: emergency stop, pump, lines.
+        exposures: what the device said of exposure pulses, once it has.
         state: the last answer to a status question.
     """
 
@@ -114,24 +74,23 @@ class DispenserSession:
         self.book = CommandBook(
             settings.resend_ms * MS, settings.report_ms * MS, settings.most_tries
         )
+        # So many that a device which says nothing at all is found silent first.
+        tries = max(settings.most_tries, settings.silent_ms // settings.resend_ms + 2)
+        self.levels = Levels(settings.resend_ms * MS, tries)
+        self.safety = StopAndHold(nonce, self.levels)
+        self.exposures: ExposurePulses | None = None
         self.state: wire.State | None = None
         self.counters = DispenserCounters()
+        self._passages = Passages(nonce, _DONE_WAIT_NS)
         self._buffer = b""
         self._events: list[DispenserEvent] = []
         self._done: list[int] = []
         self._done_ns = 0
-        self._resting: _Resting | None = None
-        self._rests = 0
 
     @property
     def answered_hello(self) -> bool:
         """Whether the device has taken or refused the handshake."""
         return self.ready is not None or bool(self.refused)
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether every rest that was asked for is confirmed."""
-        return self._resting is None
 
     # -- lines out ------------------------------------------------------------------------
 
@@ -168,29 +127,38 @@ class DispenserSession:
 
     def resting(self, now_ns: int) -> bytes:
         """The line that takes the gate to rest."""
-        self._rests = (self._rests + 1) & 0xFFFF
-        line = wire.encode(wire.Rest(self.nonce, self._rests))
-        self._resting = _Resting(self._rests, line, now_ns + self._settings.resend_ms * MS, 0)
-        # One that was lost on its way must not be sent again to act after the rest.
-        for command_id in self.book.open_ids():
-            self.cancelling(command_id, now_ns)
+        number = self.levels.next_number()
+        line = wire.encode(wire.Rest(self.nonce, number))
+        self.levels.ask(Kind.REST, number, line, now_ns)
+        self._withdraw_all(now_ns)
         return line
 
-    def lines_due(self, now_ns: int) -> list[bytes]:
-        """Lines to write again now; raises `DispenserError` when that has gone on too long."""
-        lines = self.book.due(now_ns)
-        resting = self._resting
-        if resting is not None and now_ns >= resting.due_ns:
-            if resting.tries == self._settings.most_tries:
-                raise DispenserError("the dispenser does not go to rest", do="Cut its power")
-            lines.append(resting.line)
-            due_ns = now_ns + self._settings.resend_ms * MS
-            self._resting = _Resting(resting.number, resting.line, due_ns, resting.tries + 1)
-        self.counters.resent += len(lines)
-        return lines
+    def stopping(self, now_ns: int) -> bytes:
+        """The line that makes the emergency stop."""
+        line = self.safety.stop(now_ns)
+        self._withdraw_all(now_ns)
+        return line
 
-    def done_line(self, now_ns: int) -> bytes:
-        """The line that acknowledges reports, when enough of them or time have come together."""
+    def _withdraw_all(self, now_ns: int) -> None:
+        # One that was lost on its way must not be sent again to act after a rest or a stop.
+        for command_id in self.book.open_ids():
+            self.cancelling(command_id, now_ns)
+
+    def lines_due(self, now_ns: int) -> list[bytes]:
+        """Lines to write now; raises `DispenserError` when one is left unanswered for too long."""
+        kind = self.levels.overdue()
+        if kind is not None:
+            raise DispenserError(f"the dispenser {_DISOBEYED[kind]}", do="Cut its power")
+        again = [*self.levels.due(now_ns), *self.book.due(now_ns)]
+        self.counters.resent += len(again)
+        return again + self.safety.due(now_ns)
+
+    def receipts(self, now_ns: int) -> list[bytes]:
+        """The lines that have no answer: reports and passages have arrived."""
+        return [line for line in (self._done_line(now_ns), self._passages.line(now_ns)) if line]
+
+    def _done_line(self, now_ns: int) -> bytes:
+        """When enough of them or time have come together."""
         if not self._done or (len(self._done) < wire.MAX_DONE_IDS and now_ns < self._done_ns):
             return b""
         some, self._done = self._done[: wire.MAX_DONE_IDS], self._done[wire.MAX_DONE_IDS :]
@@ -246,7 +214,9 @@ class DispenserSession:
         if isinstance(message, wire.Ready):
             if message.session == self.nonce:
                 self.heard += 1
-                self.ready = message
+                if self.ready is None:
+                    self.ready = message
+                    self.safety.begin(message)
         elif isinstance(message, wire.Nak) and message.id == 0 and message.reason == "CRC":
             self.heard += 1
             self.counters.damaged_out += 1
@@ -268,8 +238,13 @@ class DispenserSession:
         elif isinstance(message, wire.Pong):
             self._take_pong(message, read_ns)
         elif isinstance(message, wire.Rested):
-            if self._resting is not None and self._resting.number == message.number:
-                self._resting = None
+            self.levels.answered(message.number)
+        elif isinstance(message, wire.Said):
+            self._take_said(message, read_ns)
+        elif isinstance(message, wire.Passage):
+            self._take_passage(message, read_ns)
+        elif isinstance(message, wire.Inputs):
+            self._events += self.safety.take_inputs(message, read_ns)
         elif isinstance(message, wire.State):
             self.state = message
 
@@ -296,17 +271,40 @@ class DispenserSession:
                 do="Check that driver and firmware speak the same version",
             )
         else:
+            if message.reason in ("ESTOP", "WATCHDOG") and not self.safety.estop:
+                self.safety.look_soon()
             self._events += self.book.refuse(message.id, message.reason, read_ns)
             self._note_done(message.id, read_ns)
 
+    def _take_said(self, message: wire.Said, read_ns: int) -> None:
+        news = self.safety.take(message, read_ns)
+        self._events += news
+        if news:
+            self._withdraw_all(read_ns)
+
+    def _take_passage(self, message: wire.Passage, read_ns: int) -> None:
+        if self._passages.take(message.seq, read_ns):
+            near_us = self.sync.device_us(read_ns) if self.sync.known else message.begun_us
+            begun_us = wire.unwrap_us(message.begun_us, near_us)
+            self._events.append(
+                Passed(message.seq, message.outlet, begun_us, message.length_us, read_ns)
+            )
+        self.counters.passages_lost = self._passages.lost
+
     def _take_pong(self, message: wire.Pong, read_ns: int) -> None:
-        self.counters.watchdog_trips = message.trips
+        if message.trips != self.counters.watchdog_trips:
+            self.counters.watchdog_trips = message.trips
+            self.safety.look_soon()
         if not self.pings.take(message, read_ns):
             raise DispenserError(
                 "host and dispenser clocks contradict each other: one of them jumped",
                 do="Check the board's crystal, or raise max_drift_ppm if it has none; then "
                 "connect again",
             )
+        near = self.exposures.count if self.exposures else message.pulses
+        count = max(near, wire.unwrap_us(message.pulses, near))
+        last_us = wire.unwrap_us(message.last_us, self.sync.device_us(read_ns))
+        self.exposures = ExposurePulses(count, last_us, read_ns)
 
     def _note_done(self, command_id: int, now_ns: int) -> None:
         if not self._done:

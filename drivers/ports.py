@@ -146,7 +146,45 @@ class Executed:
     at_ns: int
 
 
-DispenserEvent = Acknowledged | Refused | Executed
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """An object was seen to enter an outlet.
+
+    Attributes:
+        seq: counts from 1 in a session; a gap is a passage that was lost.
+        outlet: which outlet it entered.
+        begun_us: device time (unwrapped) at which it began to darken the outlet's optical gate.
+        length_us: how long it did.
+        at_ns: host time at which this was read.
+    """
+
+    seq: int
+    outlet: str
+    begun_us: int
+    length_us: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The emergency stop is latched (again); ``cause`` is a word of PROTOCOL.md.
+
+    The gate is at rest and the pump held. Nothing acts until `Dispenser.arm`.
+    """
+
+    cause: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pedal:
+    """The foot switch was pressed or let go."""
+
+    down: bool
+    at_ns: int
+
+
+DispenserEvent = Acknowledged | Refused | Executed | Passed | Stopped | Pedal
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +192,11 @@ class Guarantees:
     """What a dispenser can promise.
 
     Attributes:
-        device_clock: its own clock moves the gate; a busy host can't.
-        watchdog: it goes to rest by itself when the host falls silent.
-        estop: it has an emergency stop of its own, latched until it is reset.
-        reports: it tells what it did, and when.
-        holds_pump: it can hold the flow.
+        device_clock: openings begin and end by the device's own clock.
+        watchdog: it goes to rest by itself when the host is silent.
+        estop: its emergency stop latches, and clears only by an edge.
+        reports: it reports what it did, and when.
+        holds_pump: it holds the pump itself, before the gate goes to rest.
     """
 
     device_clock: bool
@@ -171,9 +209,22 @@ class Guarantees:
 class Dispenser(Protocol):
     """Sends commands, and tells what became of them. Stepped by the loop; no threads."""
 
+    def guarantees(self) -> Guarantees:
+        """What it can promise; the same for as long as it lives."""
+        ...
+
     def connect(self) -> dict[str, Any]:
-        """Handshake: new session, gate at rest, first clock estimate. Returns what the device
-        says of itself (firmware, outlets, queue length …). Raises `LinkError`, `DispenserError`.
+        """Handshake: new session, gate at rest, pump held, first clock estimate. Returns what the
+        device says of itself (firmware, outlets, queue length …). Raises `LinkError`,
+        `DispenserError`.
+        """
+        ...
+
+    def arm(self) -> None:
+        """Clear the emergency stop by its edge, and wait until the device says that it is clear.
+
+        Waits as `connect` does: not for the loop. Leaves the gate at rest and the pump held.
+        Raises `LinkError`; `DispenserError` when the stop stays latched.
         """
         ...
 
@@ -201,6 +252,22 @@ class Dispenser(Protocol):
         """Gate to rest now, queue emptied."""
         ...
 
+    def hold(self, now_ns: int) -> None:
+        """Hold the pump now; said again until the device confirms it."""
+        ...
+
+    def flow(self, now_ns: int) -> None:
+        """Let the pump run; the device refuses while its emergency stop is latched."""
+        ...
+
+    def stop(self, now_ns: int) -> None:
+        """Emergency stop: pump held, gate to rest, queue emptied, all latched until `arm`."""
+        ...
+
+    def lines(self, *, ready: bool, hold: bool, fault: bool, now_ns: int) -> None:
+        """Tell upstream and downstream machines how this one is."""
+        ...
+
     def step(self, now_ns: int) -> list[DispenserEvent]:
         """Read what arrived, resend what is due, keep the clock estimate; never blocks.
         Raises `LinkError` when the device has been silent for too long.
@@ -208,7 +275,7 @@ class Dispenser(Protocol):
         ...
 
     def close(self) -> None:
-        """Gate to rest, then release the link; safe to call twice."""
+        """Pump held, then gate to rest, then release the link; safe to call twice."""
         ...
 
 

@@ -10,13 +10,97 @@ import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
-VERSION = 1
+from drivers.messages import (
+    INPUT_ESTOP,
+    INPUT_PEDAL,
+    LINE_FAULT,
+    LINE_HOLD,
+    LINE_READY,
+    Ack,
+    Cancel,
+    Done,
+    Exec,
+    Flow,
+    Hello,
+    Hold,
+    Inputs,
+    Led,
+    Lines,
+    Nak,
+    Open,
+    Passage,
+    Ping,
+    Pong,
+    Ready,
+    Reset,
+    Rest,
+    Rested,
+    Said,
+    Seen,
+    State,
+    Status,
+    Stop,
+    ToDevice,
+    ToHost,
+)
+
+__all__ = [
+    "INPUT_ESTOP",
+    "INPUT_PEDAL",
+    "KEPT_PASSAGES",
+    "LINE_FAULT",
+    "LINE_HOLD",
+    "LINE_READY",
+    "MASK_32",
+    "MAX_DONE_IDS",
+    "MAX_LINE",
+    "VERSION",
+    "Ack",
+    "BadLine",
+    "Cancel",
+    "Damaged",
+    "Done",
+    "Exec",
+    "Flow",
+    "Hello",
+    "Hold",
+    "Inputs",
+    "Led",
+    "Lines",
+    "Nak",
+    "Open",
+    "Passage",
+    "Ping",
+    "Pong",
+    "Ready",
+    "Reset",
+    "Rest",
+    "Rested",
+    "Said",
+    "Seen",
+    "State",
+    "Status",
+    "Stop",
+    "ToDevice",
+    "ToHost",
+    "crc16",
+    "decode_from_device",
+    "decode_from_host",
+    "encode",
+    "frame",
+    "unframe",
+    "unwrap_us",
+]
+
+VERSION = 2
 MAX_LINE = 192
 MASK_32 = 0xFFFFFFFF
 MAX_DONE_IDS = 8
 """So many ids in one `Done` always fit a line."""
+KEPT_PASSAGES = 32
+"""A device keeps so many passages that were not seen; then it drops the oldest."""
 
 
 class BadLine(ValueError):
@@ -25,151 +109,6 @@ class BadLine(ValueError):
 
 class Damaged(BadLine):
     """A line without its CRC, or with another."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """Host opens a session. ``session`` is its nonce, 1 to 2**32 - 1."""
-
-    session: int
-    version: int
-    watchdog_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Host asks for one opening, from ``open_us`` on, ``length_us`` long (24 bits)."""
-
-    session: int
-    id: int
-    outlet: str
-    open_us: int
-    length_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """Host has the reports of these ids, 1 to `MAX_DONE_IDS` of them."""
-
-    session: int
-    ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Host withdraws a queued opening, or ends an open one now."""
-
-    session: int
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """Host wants the gate at rest now and the queue empty; ``number`` is 16 bits."""
-
-    session: int
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """Host asks the time; ``number`` is 16 bits."""
-
-    session: int
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Host asks for `State`."""
-
-    session: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Device's answer to `Hello`: what it is, its limits, its time, what ended before."""
-
-    session: int
-    version: int
-    name: str
-    queue: int
-    max_opening_us: int
-    max_ahead_us: int
-    watchdog_ms: int
-    now_us: int
-    outlets: tuple[str, ...]
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """Device has queued the opening. ``tag`` is the session's low 16 bits, here and below."""
-
-    tag: int
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Nak:
-    """Device will never act on this id, or (id 0) could not use a line; one reason word."""
-
-    tag: int
-    id: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Exec:
-    """Device opened at ``opened_us`` and closed ``length_us`` later, on its own clock."""
-
-    tag: int
-    id: int
-    opened_us: int
-    length_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pong:
-    """Device's time when the ping's last byte came and when the answer went out."""
-
-    tag: int
-    number: int
-    received_us: int
-    sent_us: int
-    trips: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rested:
-    """Device went to rest and emptied its queue."""
-
-    tag: int
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Device's counters; all but ``last_id`` count since it was switched on."""
-
-    tag: int
-    now_us: int
-    gate: str
-    queued: int
-    unreported: int
-    last_id: int
-    accepted: int
-    executed: int
-    refused: int
-    damaged: int
-    trips: int
-    moves: int
-    uptime_s: int
-    cause: str
-
-
-ToDevice = Hello | Open | Done | Cancel | Rest | Ping | Status
-ToHost = Ready | Ack | Nak | Exec | Pong | Rested | State
 
 
 def crc16(payload: bytes) -> int:
@@ -267,6 +206,20 @@ _OUTLETS = _Kind(
 _ANY_OUTLET = _text(r"[^ ]+")
 _NAME = _text(r"[A-Za-z0-9.-]{1,24}")
 _WORD = _text(r"[A-Z]{1,12}")
+_WORD_OR_NONE = _Kind(
+    lambda word: word or "-",
+    re.compile(r"-|[A-Z]{1,12}"),
+    lambda word: "" if word == "-" else word,
+)
+_FLAG = _Kind(lambda flag: "1" if flag else "0", re.compile(r"[01]"), lambda word: word == "1")
+_LEVEL = _fixed(1, r"[0-9A-F]")
+_MASK = _fixed(2, r"[0-9A-F]{2}")
+_ANY_SESSION = _TIME
+_COUNTS = _Kind(
+    lambda counts: ",".join(f"{one:X}" for one in counts),
+    re.compile(rf"({_COUNT.pattern.pattern})(,({_COUNT.pattern.pattern})){{0,6}}"),
+    lambda word: tuple(_hex(one) for one in word.split(",")),
+)
 
 _LAYOUT: dict[type, tuple[str, tuple[str, ...], tuple[_Kind, ...]]] = {
     message: (verb, tuple(field.name for field in fields(message)), kinds)
@@ -276,15 +229,36 @@ _LAYOUT: dict[type, tuple[str, tuple[str, ...], tuple[_Kind, ...]]] = {
         ("D", Done, (_SESSION, _IDS)),
         ("CANCEL", Cancel, (_SESSION, _ID)),
         ("REST", Rest, (_SESSION, _NUMBER)),
+        ("HOLD", Hold, (_SESSION, _NUMBER)),
+        ("FLOW", Flow, (_SESSION, _NUMBER)),
+        ("STOP", Stop, (_SESSION, _NUMBER)),
+        ("RESET", Reset, (_SESSION, _NUMBER, _LEVEL)),
+        ("LINES", Lines, (_SESSION, _NUMBER, _MASK)),
+        ("LED", Led, (_SESSION, _NUMBER, _TIME, _LENGTH)),
+        ("SEEN", Seen, (_SESSION, _ID)),
         ("PING", Ping, (_SESSION, _NUMBER)),
-        ("STATUS", Status, (_SESSION,)),
-        ("READY", Ready, (_SESSION, _COUNT, _NAME, *[_COUNT] * 4, _TIME, _OUTLETS, _WORD)),
+        ("STATUS", Status, (_ANY_SESSION,)),
+        (
+            "READY",
+            Ready,
+            (_SESSION, _COUNT, _NAME, *[_COUNT] * 4, _TIME, _OUTLETS, _WORD, _WORD_OR_NONE, _FLAG),
+        ),
         ("A", Ack, (_TAG, _ID)),
         ("N", Nak, (_TAG, _COUNT, _WORD)),
         ("E", Exec, (_TAG, _ID, _TIME, _LENGTH)),
-        ("PONG", Pong, (_TAG, _NUMBER, _TIME, _TIME, _COUNT)),
+        ("PONG", Pong, (_TAG, _NUMBER, _TIME, _TIME, _COUNT, _TIME, _TIME)),
         ("RESTED", Rested, (_TAG, _NUMBER)),
-        ("STATE", State, (_TAG, _TIME, _OUTLET, *[_COUNT] * 10, _WORD)),
+        ("S", Said, (_TAG, _NUMBER, _WORD_OR_NONE, _WORD_OR_NONE, _FLAG)),
+        ("G", Passage, (_TAG, _ID, _OUTLET, _TIME, _LENGTH)),
+        ("I", Inputs, (_TAG, _MASK)),
+        (
+            "STATE",
+            State,
+            (
+                *(_TAG, _TIME, _OUTLET, *[_COUNT] * 10, _WORD),
+                *(_WORD_OR_NONE, _FLAG, _TIME, _MASK, _COUNTS),
+            ),
+        ),
     )
 }
 
@@ -293,8 +267,8 @@ def _by_verb(*messages: type) -> dict[str, type]:
     return {_LAYOUT[message][0]: message for message in messages}
 
 
-_FROM_HOST = _by_verb(Hello, Open, Done, Cancel, Rest, Ping, Status)
-_FROM_DEVICE = _by_verb(Ready, Ack, Nak, Exec, Pong, Rested, State)
+_FROM_HOST = _by_verb(*get_args(ToDevice))
+_FROM_DEVICE = _by_verb(*get_args(ToHost))
 
 
 def _decode(line: bytes, verbs: dict[str, type]) -> Any:

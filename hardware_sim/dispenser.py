@@ -5,9 +5,10 @@ The firmware by `SimDispenserSettings`, or a box with text commands by `SimTextV
     with start_simulated_dispenser(SimDispenserSettings()) as dispenser:
         link = SerialLink(SerialLinkSettings(port=dispenser.url))
 
-What the gate did goes to the gate log at the moment of switching, one JSON object a line:
-``{"start": true, "t_ns": …, "outlet": "waste"}`` first, then ``{"t_ns": …, "outlet": …,
-"effective_ns": …}``: host ``perf_counter_ns`` of the pin, and of the liquid following it.
+What gate, pump and emergency stop did goes to the gate log at the moment of switching, one JSON
+object a line (`hardware_sim.gate_log`); its times are host ``perf_counter_ns`` of the pin, and of
+the liquid following it. Inputs are fed by `SimulatedDispenser`: a scene that sees a body enter an
+outlet says `SimulatedDispenser.passed`, a camera that exposes `SimulatedDispenser.exposed`.
 
 Its timing is that of a process of a desktop system; it says nothing about a real board.
 """
@@ -27,7 +28,7 @@ from multiprocessing.connection import Connection
 from typing import IO, Any, Protocol
 
 from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
-from hardware_sim.gate_log import GateEdge, format_line
+from hardware_sim.gate_log import Edge, GateEdge, PumpEdge, StopEdge, format_line
 from hardware_sim.own_core import keep_to_last_core
 from hardware_sim.text_valve import SimTextValveSettings, TextBox
 from sorter.errors import LinkError, SettingsError
@@ -153,20 +154,27 @@ class _RealBoard(SimulatedBoard):
         return time.perf_counter_ns()
 
 
-class _GateLog:
-    """The gate log; a line is out before the call returns."""
+class _Log:
+    """The gate log; a line is out before the call returns. A board's `Witness`."""
 
-    def __init__(self, file: IO[str] | None, rest: str) -> None:
+    def __init__(self, file: IO[str] | None, rest: str, start_ns: int, *, has_pump: bool) -> None:
         self._file = file
-        now_ns = time.perf_counter_ns()
-        self._put(format_line(GateEdge(now_ns, rest, now_ns), start=True))
+        self._put(GateEdge(start_ns, rest, start_ns), start=True)
+        if has_pump:
+            self._put(PumpEdge(start_ns, True), start=True)
 
     def switched(self, switched_ns: int, outlet: str, effective_ns: int) -> None:
-        self._put(format_line(GateEdge(switched_ns, outlet, effective_ns)))
+        self._put(GateEdge(switched_ns, outlet, effective_ns))
 
-    def _put(self, line: str) -> None:
+    def pumped(self, switched_ns: int, held: bool) -> None:
+        self._put(PumpEdge(switched_ns, held))
+
+    def latched(self, at_ns: int, cause: str) -> None:
+        self._put(StopEdge(at_ns, cause))
+
+    def _put(self, edge: Edge, *, start: bool = False) -> None:
         if self._file is not None:
-            self._file.write(line)
+            self._file.write(format_line(edge, start=start))
 
 
 def serve(
@@ -184,34 +192,36 @@ def serve(
     Raises:
         SettingsError: the gate log can't be written.
     """
-    _serve(settings, on_ready, stopped, [])
+    _serve(settings, on_ready, lambda _: stopped(), [])
 
 
 def _serve(
     settings: _Settings,
     on_ready: Callable[[str], None],
-    stopped: Callable[[], bool],
+    attend: Callable[[_Device], bool],
     wakes: list[Any],
 ) -> None:
+    """Run the device; ``attend`` feeds the board's inputs each turn, and says when it is over."""
     port: _Port = _Tcp() if settings.tcp or sys.platform == "win32" else _PseudoTerminal()
     with contextlib.closing(port), _open_log(settings) as file:
-        log = _GateLog(file, settings.outlets[0])
-        board = _device(settings, log)
+        board = _device(settings, file)
         on_ready(port.url)
         try:
-            while not stopped():
+            while not attend(board):
                 _wait(board, port, wakes)
                 _turn(board, port)
         finally:
-            # Without power the gate falls back.
-            board.set_gate(0)
+            board.power_off()
 
 
-def _device(settings: _Settings, log: _GateLog) -> _Device:
-    now_ns = time.perf_counter_ns()
+def _device(settings: _Settings, file: IO[str] | None) -> _Device:
+    # The log begins when the board's clock does.
+    start_ns = time.perf_counter_ns()
+    has_pump = isinstance(settings, SimDispenserSettings)
+    log = _Log(file, settings.outlets[0], start_ns, has_pump=has_pump)
     if isinstance(settings, SimTextValveSettings):
-        return TextBox(settings, now_ns, time.perf_counter_ns, log.switched)
-    return _RealBoard(settings, now_ns, log.switched)
+        return TextBox(settings, start_ns, time.perf_counter_ns, log.switched)
+    return _RealBoard(settings, start_ns, log)
 
 
 def _turn(board: _Device, port: _Port) -> None:
@@ -256,15 +266,31 @@ class SimulatedDispenser:
         pid: its process.
     """
 
-    def __init__(self, url: str, process: Any, stopper: Connection) -> None:
+    def __init__(self, url: str, process: Any, orders: Connection) -> None:
         self.url = url
         self.pid: int = process.pid
         self._process = process
-        self._stopper = stopper
+        self._orders = orders
+
+    def press_estop(self, pressed: bool = True) -> None:
+        """Press its emergency stop now, or let it go."""
+        self._orders.send(_Pressed(pressed))
+
+    def press_pedal(self, down: bool = True) -> None:
+        """Press its foot switch now, or let it go."""
+        self._orders.send(_Stepped(down))
+
+    def passed(self, outlet: str, began_ns: int, length_ns: int) -> None:
+        """A body darkens an outlet's optical gate for so long, from a host time on."""
+        self._orders.send(_PassedBy(outlet, began_ns, length_ns))
+
+    def exposed(self, at_ns: int) -> None:
+        """The camera exposes at a host time."""
+        self._orders.send(_Exposed(at_ns))
 
     def stop(self) -> None:
         """Switch it off; safe to call twice."""
-        self._stopper.close()
+        self._orders.close()
         self._process.join(5.0)
         if self._process.is_alive():
             self._process.kill()
@@ -316,17 +342,68 @@ class _WrongSettings:
     do: str
 
 
-def _child(settings: _Settings, stopper: Connection) -> None:
+@dataclass(frozen=True)
+class _Pressed:
+    pressed: bool
+
+    def do(self, board: SimulatedBoard) -> None:
+        board.press_estop(self.pressed, board.host_ns())
+
+
+@dataclass(frozen=True)
+class _Stepped:
+    down: bool
+
+    def do(self, board: SimulatedBoard) -> None:
+        board.press_pedal(self.down, board.host_ns())
+
+
+@dataclass(frozen=True)
+class _PassedBy:
+    outlet: str
+    began_ns: int
+    length_ns: int
+
+    def do(self, board: SimulatedBoard) -> None:
+        board.passed(self.outlet, self.began_ns, self.length_ns)
+
+
+@dataclass(frozen=True)
+class _Exposed:
+    at_ns: int
+
+    def do(self, board: SimulatedBoard) -> None:
+        board.exposed(self.at_ns)
+
+
+def _attend(orders: Connection, board: _Device) -> bool:
+    """Do what the parent has ordered; whether it has gone. A text valve has no such inputs."""
+    try:
+        while orders.poll():
+            order = orders.recv()
+            if isinstance(board, SimulatedBoard):
+                order.do(board)
+    except (EOFError, OSError):
+        return True
+    return False
+
+
+def _child(settings: _Settings, parent: Connection) -> None:
     # Ctrl-C goes to the whole terminal: the controller drains first, then stops this device.
     ignore_interrupts()
     keep_to_last_core()
     # The other end is closed by the parent's stop, or by the system when the parent dies.
-    wakes = [] if sys.platform == "win32" else [stopper]
+    wakes = [] if sys.platform == "win32" else [parent]
     try:
-        _serve(settings, lambda url: stopper.send(_Ready(url)), stopper.poll, wakes)
+        _serve(
+            settings,
+            lambda url: parent.send(_Ready(url)),
+            lambda board: _attend(parent, board),
+            wakes,
+        )
     except SettingsError as error:
-        stopper.send(_WrongSettings(error.what, error.on, error.do))
+        parent.send(_WrongSettings(error.what, error.on, error.do))
     except OSError as error:
         # The parent is gone, or the port could not be made.
         with contextlib.suppress(OSError):
-            stopper.send(str(error))
+            parent.send(str(error))

@@ -1,13 +1,17 @@
-"""What the gate did and when, as a log that grows: one JSON object per line.
+"""What the dispenser's outputs did and when, as a log that grows: one JSON object per line.
 
 The simulated dispenser appends and flushes a line whenever the firmware switches the valve's
-pin; the scene and the verdict read it. The first line has ``"start": true``::
+pin or the pump's, and whenever its emergency stop is latched or cleared; scene and verdict read
+what the gate did. The first two lines have ``"start": true``::
 
     {"start": true, "t_ns": 1000, "outlet": "waste"}
+    {"start": true, "t_ns": 1000, "held": true}
+    {"t_ns": 2000, "estop": ""}
+    {"t_ns": 3000, "held": false}
     {"t_ns": 5000, "outlet": "collect", "effective_ns": 30000}
 
 ``t_ns`` is the host time of the pin, ``effective_ns`` the host time at which the valve has really
-switched (lag and jitter added).
+switched (lag and jitter added). ``estop`` is what latched it, empty when it was cleared.
 """
 
 from __future__ import annotations
@@ -36,11 +40,34 @@ class GateEdge:
     effective_ns: int
 
 
-def parse_line(line: str) -> GateEdge:
+@dataclass(frozen=True, slots=True)
+class PumpEdge:
+    """From host time ``t_ns`` on, the output holds the pump or lets it run."""
+
+    t_ns: int
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopEdge:
+    """At host time ``t_ns`` the emergency stop was latched, or with no cause cleared."""
+
+    t_ns: int
+    cause: str
+
+
+Edge = GateEdge | PumpEdge | StopEdge
+
+
+def parse_line(line: str) -> Edge:
     """One line of the log; raises `InputError` when it is none."""
     try:
         row: dict[str, Any] = json.loads(line)
         t_ns = int(row["t_ns"])
+        if "held" in row:
+            return PumpEdge(t_ns, bool(row["held"]))
+        if "estop" in row:
+            return StopEdge(t_ns, str(row["estop"]))
         return GateEdge(t_ns, str(row["outlet"]), int(row.get("effective_ns", t_ns)))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -48,14 +75,22 @@ def parse_line(line: str) -> GateEdge:
         ) from error
 
 
-def format_line(edge: GateEdge, *, start: bool = False) -> str:
+def format_line(edge: Edge, *, start: bool = False) -> str:
     """The line of ``edge``, with its newline."""
-    row: dict[str, Any] = {"t_ns": edge.t_ns, "outlet": edge.outlet}
-    row = {"start": True, **row} if start else {**row, "effective_ns": edge.effective_ns}
+    row: dict[str, Any] = {"start": True} if start else {}
+    row["t_ns"] = edge.t_ns
+    if isinstance(edge, PumpEdge):
+        row["held"] = edge.held
+    elif isinstance(edge, StopEdge):
+        row["estop"] = edge.cause
+    else:
+        row["outlet"] = edge.outlet
+        if not start:
+            row["effective_ns"] = edge.effective_ns
     return json.dumps(row) + "\n"
 
 
-def read_gate_log(path: Path) -> list[GateEdge]:
+def read_log(path: Path) -> list[Edge]:
     """All whole lines of a finished log, in order; raises `InputError` when there is none."""
     if not path.is_file():
         raise InputError(
@@ -64,6 +99,16 @@ def read_gate_log(path: Path) -> list[GateEdge]:
     text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
     return [parse_line(line) for line in whole.splitlines()]
+
+
+def read_gate_log(path: Path) -> list[GateEdge]:
+    """What the gate did, see `read_log`."""
+    return [edge for edge in read_log(path) if isinstance(edge, GateEdge)]
+
+
+def read_pump_log(path: Path) -> list[PumpEdge]:
+    """What the pump's output did, see `read_log`."""
+    return [edge for edge in read_log(path) if isinstance(edge, PumpEdge)]
 
 
 def outlet_at(edges: Sequence[GateEdge], t_ns: int, rest: str = "waste") -> str:
@@ -80,7 +125,7 @@ def outlet_at(edges: Sequence[GateEdge], t_ns: int, rest: str = "waste") -> str:
 
 
 class GateLogTail:
-    """Reads what was appended since the last call; cheap enough for once per frame.
+    """Reads what the gate did since the last call; cheap enough for once per frame.
 
     The file may not exist yet. A half-written last line waits for its rest.
     """
@@ -91,7 +136,7 @@ class GateLogTail:
         self._rest = b""
 
     def read(self) -> list[GateEdge]:
-        """New edges in the order of the log."""
+        """New edges of the gate in the order of the log."""
         if self._file is None:
             if not self._path.exists():
                 return []
@@ -100,7 +145,8 @@ class GateLogTail:
         if not data:
             return []
         *lines, self._rest = (self._rest + data).split(b"\n")
-        return [parse_line(line.decode("utf-8")) for line in lines]
+        edges = [parse_line(line.decode("utf-8")) for line in lines]
+        return [edge for edge in edges if isinstance(edge, GateEdge)]
 
     def close(self) -> None:
         """Release the file; safe to call twice."""

@@ -132,6 +132,10 @@ class TextBox:
         times = [self.incoming.due_ns(), self._read[0][0] if self._read else None]
         return min((one for one in times if one is not None), default=None)
 
+    def power_off(self) -> None:
+        """Without power the valve falls back."""
+        self.set_gate(0)
+
     def set_gate(self, outlet: int) -> None:
         """Switch the pins: 0 for all off."""
         self._open = [outlet] if outlet else []

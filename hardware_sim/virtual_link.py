@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drivers.ports import Clock
-from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
+from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard, Witness
 
 # The firmware's counter wraps: it must look at it more often than that.
 _LOOKS_EVERY_NS = 1_000_000_000
@@ -12,16 +12,30 @@ _LOOKS_EVERY_NS = 1_000_000_000
 class _VirtualBoard(SimulatedBoard):
     """A board whose time is set from outside."""
 
-    def __init__(self, settings: SimDispenserSettings, start_ns: int) -> None:
+    def __init__(self, settings: SimDispenserSettings, start_ns: int, witness: Witness) -> None:
         self.now_ns = start_ns
-        self.edges: list[tuple[int, str, int]] = []
-        super().__init__(settings, start_ns, self._note)
+        super().__init__(settings, start_ns, witness)
 
     def host_ns(self) -> int:
         return self.now_ns
 
-    def _note(self, switched_ns: int, outlet: str, effective_ns: int) -> None:
-        self.edges.append((switched_ns, outlet, effective_ns))
+
+class _Notes:
+    """What the outputs did, oldest first."""
+
+    def __init__(self) -> None:
+        self.gate: list[tuple[int, str, int]] = []
+        self.pump: list[tuple[int, bool]] = []
+        self.stop: list[tuple[int, str]] = []
+
+    def switched(self, switched_ns: int, outlet: str, effective_ns: int) -> None:
+        self.gate.append((switched_ns, outlet, effective_ns))
+
+    def pumped(self, switched_ns: int, held: bool) -> None:
+        self.pump.append((switched_ns, held))
+
+    def latched(self, at_ns: int, cause: str) -> None:
+        self.stop.append((at_ns, cause))
 
 
 class VirtualLink:
@@ -64,17 +78,72 @@ class VirtualDispenser:
             device to the clock's now.
         gate_edges: what the gate did: (host ns of the pin, outlet, host ns of the liquid),
             oldest first; it starts at rest.
+        pump_edges: what the pump's output did: (host ns of the pin, whether it holds), oldest
+            first; it starts held.
+        stop_edges: when the emergency stop was latched or cleared: (host ns, cause or nothing),
+            oldest first; it starts latched by POWER.
     """
 
     def __init__(self, settings: SimDispenserSettings, clock: Clock) -> None:
-        self._board = _VirtualBoard(settings, clock.now_ns())
+        notes = _Notes()
+        self._board = _VirtualBoard(settings, clock.now_ns(), notes)
+        self._clock = clock
         self._quiet_until_ns = clock.now_ns()
-        self.gate_edges = self._board.edges
+        self.gate_edges = notes.gate
+        self.pump_edges = notes.pump
+        self.stop_edges = notes.stop
         self.link = VirtualLink(self._board, self, clock)
 
     def device_us(self, host_ns: int) -> int:
         """The truth: what the device's clock shows, unwrapped, at a host time."""
         return self._board.clock.us_at(host_ns)
+
+    @property
+    def estop(self) -> str:
+        """What latched the emergency stop; empty when it is clear."""
+        return self._board.core.estop
+
+    @property
+    def held(self) -> bool:
+        """Whether the pump's output holds it."""
+        return self._board.held
+
+    @property
+    def lines(self) -> tuple[bool, bool, bool]:
+        """Ready, hold and fault, as other machines see them."""
+        return self._board.lines
+
+    @property
+    def lit(self) -> bool:
+        """Whether the LED is on."""
+        return self._board.lit
+
+    def passed(self, outlet: str, began_ns: int, length_ns: int) -> None:
+        """A body darkens an outlet's optical gate for so long, from a host time on.
+
+        A time that is past counts as well: what the device knows of it, it knows from now on.
+        """
+        self._board.passed(outlet, began_ns, length_ns)
+        self.wake()
+
+    def exposed(self, at_ns: int) -> None:
+        """The camera exposes at a host time, past or to come."""
+        self._board.exposed(at_ns)
+        self.wake()
+
+    def press_estop(self, pressed: bool = True) -> None:
+        """The emergency stop is pressed or let go now."""
+        self._board.press_estop(pressed, self._clock.now_ns())
+        self._catch_up()
+
+    def press_pedal(self, down: bool = True) -> None:
+        """The foot switch is pressed or let go now."""
+        self._board.press_pedal(down, self._clock.now_ns())
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        self.wake()
+        self.advance(self._clock.now_ns())
 
     def advance(self, now_ns: int) -> None:
         """Let the device do all that is due up to host time ``now_ns``, each at its time."""

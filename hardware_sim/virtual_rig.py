@@ -201,6 +201,7 @@ def sort_virtual(
     )
     try:
         dispenser.connect()
+        dispenser.arm()
         controller = build_controller(
             rig,
             clock=clock,
@@ -210,6 +211,7 @@ def sort_virtual(
             bundle=bundle,
             record=record,
         )
+        dispenser.flow(clock.now_ns())
         turn(controller, rig, clock, stop)
     finally:
         dispenser.close()

@@ -13,7 +13,6 @@ from sorter.controller import Controller, RecordSink, ViewGeometry
 from sorter.crop import CropSettings
 from sorter.decide import Decider
 from sorter.errors import BundleError
-from sorter.guarantees import refuse_unattended
 from sorter.journal import Journal, JournalledDispenser, JournalledVision
 from sorter.liquid import Liquid
 from sorter.pipeline import Pipeline, PixelVision, Vision
@@ -40,17 +39,11 @@ def load_model(rig: RigSettings) -> tuple[Bundle, Classifier]:
 
 
 def build_dispenser(rig: RigSettings, link: Link, clock: Clock) -> Dispenser:
-    """The dispenser that the settings choose, not yet connected.
-
-    Raises:
-        SettingsError: the run is unattended and the dispenser is not fit for that.
-    """
+    """The dispenser that the settings choose, not yet connected."""
     chosen = rig.dispenser
-    if not isinstance(chosen, TextValveSettings):
-        return SerialDispenser(link, clock, chosen)
-    valve = TextValve(link, clock, chosen, baud=rig.port.baud)
-    refuse_unattended(valve.guarantees(), rig.run.unattended)
-    return valve
+    if isinstance(chosen, TextValveSettings):
+        return TextValve(link, clock, chosen, baud=rig.port.baud)
+    return SerialDispenser(link, clock, chosen)
 
 
 def build_vision(rig: RigSettings, bundle: Bundle, classifier: Classifier) -> PixelVision:

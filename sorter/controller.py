@@ -17,8 +17,20 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.ports import Acknowledged, Camera, Clock, Dispenser, DispenserEvent, Frame, Refused
+from drivers.ports import (
+    Acknowledged,
+    Camera,
+    Clock,
+    Dispenser,
+    DispenserEvent,
+    Executed,
+    Frame,
+    Refused,
+    Stopped,
+)
 from sorter.decide import Decision, Reason
+from sorter.errors import DispenserError
+from sorter.guarantees import hold
 from sorter.journal import Journal
 from sorter.liquid import Liquid
 from sorter.object_row import object_row, telling_crops
@@ -141,11 +153,16 @@ class Controller:
         return not self._waits_in_view and self._scheduler.waiting == 0
 
     def stop_camera(self) -> None:
-        """Expose no more; frames that wait can still be taken, one a step."""
+        """Expose no more; frames that wait can still be taken, one a step.
+
+        The pump is held first: nothing flows unwatched.
+        """
+        hold(self._dispenser, self._clock.now_ns())
         self._camera.stop()
 
     def stop(self, now_ns: int) -> None:
-        """Camera off, gate to rest; what has no command is ruled to rest."""
+        """Camera off, pump held, gate to rest; what has no command is ruled to rest."""
+        hold(self._dispenser, now_ns)
         self._camera.stop()
         self._close_books(Reason.STOPPING, now_ns)
         self._dispenser.rest(now_ns)
@@ -309,7 +326,12 @@ class Controller:
             self._record.update_command(CommandUpdate(event.id, refused=event.reason))
             self._event(now_ns, "warning", "refused", f"command {event.id}: {event.reason}")
             self._apply(self._scheduler.refused(event.id, now_ns), now_ns)
-        else:
+        elif isinstance(event, Stopped):
+            raise DispenserError(
+                f"the emergency stop is latched ({event.cause}): pump held, gate at rest",
+                do="Find out why, release the emergency stop button, then start again",
+            )
+        elif isinstance(event, Executed):
             self._record.update_command(
                 CommandUpdate(
                     event.id,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from drivers.ports import Guarantees
+from drivers.ports import Dispenser, Guarantees
+from drivers.text_valve_settings import TextValveSettings
 from sorter.errors import SettingsError
+from sorter.settings import RigSettings
+
+_ALL = Guarantees(device_clock=True, watchdog=True, estop=True, reports=True, holds_pump=True)
+_NONE = Guarantees(device_clock=False, watchdog=False, estop=False, reports=False, holds_pump=False)
 
 # What a run that nobody watches can't do without.
 _NEEDED_UNATTENDED = {
@@ -21,6 +26,23 @@ _LACKING = {
     "reports": "The dispenser doesn't tell what it did: 'executed' means that it was told to.",
     "holds_pump": "The dispenser can't hold the flow: after a fault, liquid goes on to rest.",
 }
+
+
+def guarantees_of(rig: RigSettings) -> Guarantees:
+    """What the dispenser that the settings choose will promise, before anything is opened."""
+    return _NONE if isinstance(rig.dispenser, TextValveSettings) else _ALL
+
+
+def hold(dispenser: Dispenser, now_ns: int) -> None:
+    """Hold the flow, where this dispenser can; where not, `describe` has said so."""
+    if dispenser.guarantees().holds_pump:
+        dispenser.hold(now_ns)
+
+
+def flow(dispenser: Dispenser, now_ns: int) -> None:
+    """Let it flow, where this dispenser holds it."""
+    if dispenser.guarantees().holds_pump:
+        dispenser.flow(now_ns)
 
 
 def refuse_unattended(guarantees: Guarantees, unattended: bool) -> None:

@@ -8,6 +8,7 @@ and nothing else; pixels are not kept. `sorter.replay` feeds them back to the sa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import msgspec
@@ -21,17 +22,25 @@ from drivers.ports import (
     DispenserEvent,
     Executed,
     Frame,
+    Guarantees,
+    Passed,
+    Pedal,
     Refused,
+    Stopped,
 )
 from sorter.detection import Detection
 from sorter.pipeline import Vision
 
 _NO_CONTOUR = np.empty((0, 2), np.int32)
-_EVENTS: dict[str, type[Acknowledged] | type[Refused] | type[Executed]] = {
+_EVENTS: dict[str, type[DispenserEvent]] = {
     "a": Acknowledged,
     "r": Refused,
     "x": Executed,
+    "g": Passed,
+    "s": Stopped,
+    "p": Pedal,
 }
+_LETTERS = {kind: letter for letter, kind in _EVENTS.items()}
 
 
 class FrameHead(msgspec.Struct, frozen=True, array_like=True):
@@ -151,9 +160,17 @@ class JournalledDispenser:
     def _note(self, method: str, arguments: list[Any], answer: Any) -> None:
         self._journal.step.calls.append((method, arguments, answer))
 
+    def guarantees(self) -> Guarantees:
+        """See `Dispenser.guarantees`; not journalled: it is asked when a run is built."""
+        return self._inner.guarantees()
+
     def connect(self) -> dict[str, Any]:
         """See `Dispenser.connect`; not journalled."""
         return self._inner.connect()
+
+    def arm(self) -> None:
+        """See `Dispenser.arm`; not journalled."""
+        self._inner.arm()
 
     def to_device_us(self, host_ns: int) -> int:
         """See `Dispenser.to_device_us`."""
@@ -188,6 +205,26 @@ class JournalledDispenser:
         self._inner.rest(now_ns)
         self._note("rest", [], None)
 
+    def hold(self, now_ns: int) -> None:
+        """See `Dispenser.hold`."""
+        self._inner.hold(now_ns)
+        self._note("hold", [], None)
+
+    def flow(self, now_ns: int) -> None:
+        """See `Dispenser.flow`."""
+        self._inner.flow(now_ns)
+        self._note("flow", [], None)
+
+    def stop(self, now_ns: int) -> None:
+        """See `Dispenser.stop`."""
+        self._inner.stop(now_ns)
+        self._note("stop", [], None)
+
+    def lines(self, *, ready: bool, hold: bool, fault: bool, now_ns: int) -> None:
+        """See `Dispenser.lines`."""
+        self._inner.lines(ready=ready, hold=hold, fault=fault, now_ns=now_ns)
+        self._note("lines", [ready, hold, fault], None)
+
     def step(self, now_ns: int) -> list[DispenserEvent]:
         """See `Dispenser.step`."""
         events = self._inner.step(now_ns)
@@ -218,9 +255,9 @@ def pack_detection(d: Detection) -> tuple[Any, ...]:
     )
 
 
-def unpack_detection(fields: Sequence[Any]) -> Detection:
+def unpack_detection(packed: Sequence[Any]) -> Detection:
     """A detection without a contour."""
-    x, y, area, diameter, circularity, solidity, grey, bbox, border, split, double, deficit = fields
+    x, y, area, diameter, circularity, solidity, grey, bbox, border, split, double, deficit = packed
     return Detection(
         x, y, area, diameter, circularity, solidity, grey, tuple(bbox), border, split, double,
         _NO_CONTOUR, deficit,
@@ -234,14 +271,10 @@ def pack_command(command: Command) -> list[Any]:
 
 def pack_event(event: DispenserEvent) -> list[Any]:
     """An event as plain values, its kind first."""
-    if isinstance(event, Acknowledged):
-        return ["a", event.id, event.at_ns]
-    if isinstance(event, Refused):
-        return ["r", event.id, event.reason, event.at_ns]
-    return ["x", event.id, event.opened_us, event.closed_us, event.at_ns]
+    return [_LETTERS[type(event)], *(getattr(event, one.name) for one in fields(event))]
 
 
-def unpack_event(fields: Sequence[Any]) -> DispenserEvent:
+def unpack_event(packed: Sequence[Any]) -> DispenserEvent:
     """The event again."""
-    kind, *values = fields
+    kind, *values = packed
     return _EVENTS[kind](*values)

@@ -15,11 +15,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.ports import CameraInfo, Command, DispenserEvent, Frame
+from drivers.ports import CameraInfo, Command, DispenserEvent, Frame, Guarantees
 from models.bundle import Bundle, Manifest
 from sorter.build import build_controller
 from sorter.detection import Detection
 from sorter.errors import CheckFailed, InputError
+from sorter.guarantees import guarantees_of
 from sorter.journal import Step, pack_command, unpack_detection, unpack_event
 from sorter.record_reader import RecordReader, open_record
 from sorter.record_rows import (
@@ -61,10 +62,15 @@ class ReplayResult:
 
 
 class _Tape:
-    """The step that is being replayed, and how far into its answers the controller is."""
+    """The step that is being replayed, and how far into its answers the controller is.
+
+    What the dispenser is told between the steps, as the run starts and ends, is not journalled:
+    ``turning`` says whether the controller is inside one.
+    """
 
     def __init__(self) -> None:
         self.step = Step(0)
+        self.turning = False
         self._call = 0
 
     def put(self, step: Step) -> None:
@@ -84,6 +90,11 @@ class _Tape:
             )
         self._call += 1
         return recorded[2]
+
+    def told(self, method: str, arguments: list[Any]) -> None:
+        """What has no answer, but must have been said in the run as well."""
+        if self.turning:
+            self.answer(method, arguments)
 
     def next_is(self, method: str) -> bool:
         """Whether the next recorded call is `method`."""
@@ -162,11 +173,18 @@ class _TapeVision:
 
 
 class _TapeDispenser:
-    def __init__(self, tape: _Tape) -> None:
+    def __init__(self, tape: _Tape, rig: RigSettings) -> None:
         self._tape = tape
+        self._guarantees = guarantees_of(rig)
+
+    def guarantees(self) -> Guarantees:
+        return self._guarantees
 
     def connect(self) -> dict[str, Any]:
         return {}
+
+    def arm(self) -> None:
+        """Nothing is latched."""
 
     def to_device_us(self, host_ns: int) -> int:
         return int(self._tape.answer("to_device_us", [host_ns]))
@@ -184,7 +202,19 @@ class _TapeDispenser:
         self._tape.answer("cancel", [command_id])
 
     def rest(self, now_ns: int) -> None:
-        """The end of the run is not part of the journal."""
+        self._tape.told("rest", [])
+
+    def hold(self, now_ns: int) -> None:
+        self._tape.told("hold", [])
+
+    def flow(self, now_ns: int) -> None:
+        self._tape.told("flow", [])
+
+    def stop(self, now_ns: int) -> None:
+        self._tape.told("stop", [])
+
+    def lines(self, *, ready: bool, hold: bool, fault: bool, now_ns: int) -> None:
+        self._tape.told("lines", [ready, hold, fault])
 
     def step(self, now_ns: int) -> list[DispenserEvent]:
         if not self._tape.next_is("step"):
@@ -265,7 +295,7 @@ def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdict
         rig,
         clock=_TapeClock(tape),
         camera=_TapeCamera(tape, rig),
-        dispenser=_TapeDispenser(tape),
+        dispenser=_TapeDispenser(tape, rig),
         vision=_TapeVision(tape, manifest.size_px),
         bundle=Bundle(Path("record"), manifest, b""),
         record=sink,
@@ -278,7 +308,9 @@ def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdict
             controller.start(now_ns)
         if step.drain:
             controller.drain(now_ns, "as recorded")
+        tape.turning = True
         controller.step(now_ns)
+        tape.turning = False
     controller.stop(now_ns)
     return sink.verdicts()
 

@@ -1,7 +1,8 @@
 """A run from its settings to its end: the loop in this process, and how it stops.
 
 The loop has a process to itself (`sorter.launch` starts it); here it is built, turned, drained and
-ended. However a run ends, the gate is sent to rest first and the record is closed last.
+ended. However a run ends, the pump is held first, then the gate goes to rest, and the record is
+closed last.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from drivers.serial_link import SerialLink
 from sorter.build import build_controller, build_dispenser, build_vision, load_model
 from sorter.controller import Controller
 from sorter.errors import DispenserError, RecordError, SorterError
+from sorter.guarantees import describe, flow, guarantees_of, hold, refuse_unattended
 from sorter.record import EndReason, Recorder, RunMeta
+from sorter.record_rows import EventRow
 from sorter.settings import RigSettings
 
 SWITCH_S = 2e-4
@@ -49,8 +52,9 @@ def run_rig(
         ready: called with the recorder when everything answers, before the camera starts.
 
     Raises:
-        SorterError: what couldn't be opened, or what faulted; the gate is at rest.
+        SorterError: what couldn't be opened, or what faulted; pump held, gate at rest.
     """
+    refuse_unattended(guarantees_of(rig), rig.run.unattended)
     clock = MonotonicClock()
     bundle, classifier = load_model(rig)
     vision = build_vision(rig, bundle, classifier)
@@ -59,6 +63,7 @@ def run_rig(
         dispenser = build_dispenser(rig, SerialLink(rig.port), clock)
         try:
             _check_outlets(rig, dispenser.connect())
+            dispenser.arm()
             meta = run_meta(rig, toml, bundle.manifest.model_dump(mode="json"), clock.now_ns())
             path = rig.record.folder / f"{meta.run_id}.sqlite"
             recorder = Recorder.start(path, meta, rig.record)
@@ -71,6 +76,8 @@ def run_rig(
                 bundle=bundle,
                 record=recorder,
             )
+            for line in describe(dispenser.guarantees()):
+                recorder.event(EventRow(clock.now_ns(), "warning", "not_guaranteed", line))
             ready(recorder)
             return _turn_and_end(controller, recorder, rig, clock, dispenser, stop)
         finally:
@@ -120,12 +127,13 @@ def _turn_and_end(
     dispenser: Dispenser,
     stop: StopRequest,
 ) -> EndReason:
-    """Turn the loop; whatever happens, gate to rest and the record ended."""
+    """Turn the loop; whatever happens, pump held, gate to rest and the record ended."""
     try:
         with _undisturbed():
+            flow(dispenser, clock.now_ns())
             reason = turn(controller, rig, clock, stop)
     except Exception as error:
-        _rest_quietly(dispenser, clock)
+        _hold_and_rest_quietly(dispenser, clock)
         _end_faulted(controller, recorder, clock, error)
         raise
     recorder.finish(reason, 0 if reason == "done" else 130)
@@ -181,9 +189,10 @@ def turn(controller: Controller, rig: RigSettings, clock: Clock, stop: StopReque
     return reason
 
 
-def _rest_quietly(dispenser: Dispenser, clock: Clock) -> None:
-    """Gate to rest after a fault; when the link is the fault, the firmware's watchdog does it."""
+def _hold_and_rest_quietly(dispenser: Dispenser, clock: Clock) -> None:
+    """After a fault; when the link is the fault, the firmware's watchdog does it."""
     try:
+        hold(dispenser, clock.now_ns())
         dispenser.rest(clock.now_ns())
     except SorterError:
         return

@@ -1,13 +1,14 @@
 """The dispenser on a Raspberry Pi Pico, MicroPython 1.22 or newer: pins, port, watchdog.
 
 Copy it to the board as main.py (see README.md beside this file) and set the constants below to
-the wiring. Not yet run against hardware in this project's tests: they compile it, and run
-core.py, which it only feeds.
+the wiring (docs/wiring.md). **It has never been run on a board by this project**: its tests compile
+it, and run it on a chip that they make up.
 
-The gate pins are driven low before anything else, and must have pull-downs outside the chip, so
-that the gate is at rest while the board starts, is reset, or has no power.
+Gate and pump pins are driven low before anything else, and must have pull-downs outside the chip,
+so that the pump is held and the gate at rest while the board starts, is reset, or has no power.
 """
 
+import array
 import gc
 import select
 import sys
@@ -16,21 +17,44 @@ import time
 import machine
 import micropython
 
-from drivers.firmware.core import Core, Hal
+from drivers.firmware.core import Core
+from drivers.firmware.hal import Hal
 
 NAME = "pico"
 REST = "waste"
 # Outlet and its pin; the rest outlet has none: it is where the gate stands when no pin is high.
 GATES = (("collect", 15), ("recheck", 14))
+# High lets the pump run.
+PUMP_PIN = 13
+# A contact to ground that is closed while all is well: high is pressed, and so is a cut wire.
+ESTOP_PIN = 12
+# A contact to ground that closes when the foot switch is down.
+PEDAL_PIN = 11
+LED_PIN = 10
+# Rises when the camera begins to expose.
+EXPOSURE_PIN = 9
+# Outlet, by its place among all of them, rest first, and the pin that is high while its optical
+# gate is dark; () where there are none.
+OPTICAL = ((0, 6), (1, 7), (2, 8))
+# Shorter darkness is no object, µs.
+SHORTEST_DARK_US = 200
+# To other machines; high is ready, not held, no fault, so that a dead board says the opposite.
+READY_PIN = 18
+NOT_HELD_PIN = 19
+NO_FAULT_PIN = 20
 # "usb" for the board's own USB port, "uart" for UART 0 on pins 0 and 1.
 PORT = "usb"
 BAUD = 115200
 # Tie this pin to ground while the board starts to get to the MicroPython prompt instead.
 STAY_OUT_PIN = 22
-# The chip's own watchdog: a firmware that hangs is reset, and the gate falls back to rest.
+# The chip's own watchdog: a firmware that hangs is reset, the pump held and the gate at rest.
 HARD_WATCHDOG_MS = 500
 # Garbage is collected only when no edge is nearer than this.
 QUIET_US = 20000
+# With an edge so near, no line is read: to handle one may take as long.
+NEAR_US = 5000
+# A power of 2: pulses and passages that are kept until the loop comes by.
+RING = 64
 
 
 class Usb:
@@ -71,14 +95,90 @@ class Uart:
         self._uart.write(data)
 
 
+class Pulses:
+    """Counter readings of the exposure pulses. The interrupt only writes numbers into places."""
+
+    def __init__(self, pin):
+        self._at = array.array("i", [0] * RING)
+        self._came = 0
+        self._told = 0
+        self._pin = machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_DOWN)
+        self._pin.irq(self._rise, machine.Pin.IRQ_RISING, hard=True)
+
+    def _rise(self, _):
+        # The counter has 30 bits: a small number, that takes no memory.
+        self._at[self._came & (RING - 1)] = time.ticks_us()
+        self._came = (self._came + 1) & 0x3FFFFFFF
+
+    def tell(self, core):
+        """What came since the last time. Of more than `RING` all are counted, the last stamped."""
+        while self._told != self._came:
+            core.pulse(core.device_us(self._at[self._told & (RING - 1)]))
+            self._told = (self._told + 1) & 0x3FFFFFFF
+
+
+class OpticalGate:
+    """Counter readings of darkness at one outlet, as `Pulses`."""
+
+    def __init__(self, outlet, pin):
+        self._outlet = outlet
+        self._from = array.array("i", [0] * RING)
+        self._for = array.array("i", [0] * RING)
+        self._began = -1
+        self._came = 0
+        self._told = 0
+        self.pin = machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_DOWN)
+        edges = machine.Pin.IRQ_RISING | machine.Pin.IRQ_FALLING
+        self.pin.irq(self._change, edges, hard=True)
+
+    def _change(self, pin):
+        now = time.ticks_us()
+        if pin.value():
+            self._began = now
+        elif self._began >= 0:
+            length = time.ticks_diff(now, self._began)
+            if length >= SHORTEST_DARK_US:
+                self._from[self._came & (RING - 1)] = self._began
+                self._for[self._came & (RING - 1)] = length
+                self._came = (self._came + 1) & 0x3FFFFFFF
+            self._began = -1
+
+    def tell(self, core):
+        """What passed since the last time."""
+        while self._told != self._came:
+            place = self._told & (RING - 1)
+            core.dark(self._outlet, core.device_us(self._from[place]), self._for[place])
+            self._told = (self._told + 1) & 0x3FFFFFFF
+
+
 class Board(Hal):
     """Pins and port of this board."""
 
     def __init__(self, port):
         self._port = port
+        self._pump = machine.Pin(PUMP_PIN, machine.Pin.OUT, value=0)
         self._pins = [machine.Pin(pin, machine.Pin.OUT, value=0) for _, pin in GATES]
+        self._ready = machine.Pin(READY_PIN, machine.Pin.OUT, value=0)
+        self._not_held = machine.Pin(NOT_HELD_PIN, machine.Pin.OUT, value=0)
+        self._no_fault = machine.Pin(NO_FAULT_PIN, machine.Pin.OUT, value=0)
+        self._led = machine.Pin(LED_PIN, machine.Pin.OUT, value=0)
+        self._pedal = machine.Pin(PEDAL_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
+        self.optical = [OpticalGate(outlet, pin) for outlet, pin in OPTICAL]
+        self.pulses = Pulses(EXPOSURE_PIN)
+        self._struck = False
+        self._estop = machine.Pin(ESTOP_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
+        self._estop.irq(self._strike, machine.Pin.IRQ_RISING, hard=True)
         if machine.reset_cause() == machine.WDT_RESET:
             self.reset_cause = "WATCHDOG"
+
+    def _strike(self, _):
+        # At once, whatever the loop is doing; the loop finds out by `_struck`.
+        self._pump.value(0)
+        place = 0
+        while place < len(self._pins):
+            self._pins[place].value(0)
+            place += 1
+        self._struck = True
 
     def ticks_us(self):
         """The chip's counter, which wraps after 2**30 µs."""
@@ -89,15 +189,60 @@ class Board(Hal):
         for pin in self._pins:
             pin.value(0)
         if outlet:
-            self._pins[outlet - 1].value(1)
+            pin = self._pins[outlet - 1]
+            pin.value(1)
+            # The stop may have been pressed between its last look and this move.
+            if self._struck:
+                pin.value(0)
+
+    def set_pump(self, held):
+        """Held is low."""
+        self._pump.value(0 if held else 1)
+        if self._struck:
+            self._pump.value(0)
+
+    def set_lines(self, ready, hold, fault):
+        """High is all well."""
+        self._ready.value(1 if ready else 0)
+        self._not_held.value(0 if hold else 1)
+        self._no_fault.value(0 if fault else 1)
+
+    def set_led(self, on):
+        """High is on."""
+        self._led.value(1 if on else 0)
+
+    def estop_pin(self):
+        """Pressed, or struck since the last look."""
+        if self._struck:
+            self._struck = False
+            return True
+        return self._estop.value() == 1
+
+    def pedal(self):
+        """The contact closes to ground."""
+        return self._pedal.value() == 0
+
+    def dark(self):
+        """By the pins, now."""
+        mask = 0
+        for gate, (outlet, _) in zip(self.optical, OPTICAL):  # noqa: B905
+            mask |= gate.pin.value() << outlet
+        return mask
 
     def write(self, data):
         """To the host."""
         self._port.write(data)
 
+    def tell(self, core):
+        """What the interrupts have put by."""
+        self.pulses.tell(core)
+        for gate in self.optical:
+            gate.tell(core)
+
 
 def all_low():
-    """Gate to rest."""
+    """Pump held, then gate to rest."""
+    machine.Pin(PUMP_PIN, machine.Pin.OUT, value=0)
     for _, pin in GATES:
         machine.Pin(pin, machine.Pin.OUT, value=0)
 
@@ -111,20 +256,23 @@ def run():
     while True:
         watchdog.feed()
         core.step()
+        edge_us = core.edge_in_us()
+        if 0 <= edge_us < NEAR_US:
+            continue
+        board.tell(core)
         data = port.read()
         if data:
             core.feed(data)
-        elif gc.mem_alloc() > gc.mem_free():
+        elif gc.mem_alloc() > gc.mem_free() and (edge_us < 0 or edge_us > QUIET_US):
             # In good time: a collection that the allocator asks for may fall on an edge.
-            due_us = core.due_in_us()
-            if due_us < 0 or due_us > QUIET_US:
-                gc.collect()
+            gc.collect()
 
 
 all_low()
+micropython.alloc_emergency_exception_buf(100)
 if machine.Pin(STAY_OUT_PIN, machine.Pin.IN, machine.Pin.PULL_UP).value():
     try:
         run()
     finally:
-        # The chip's watchdog starts the board again; until then the gate rests.
+        # The chip's watchdog starts the board again; until then the pump is held, the gate rests.
         all_low()

@@ -7,76 +7,32 @@ Device time is the board's microsecond counter extended to 32 unsigned bits. Two
 compared by their difference modulo 2**32, so a wrap between them is not noticed.
 """
 
+from drivers.firmware.hal import Hal
+from drivers.firmware.inputs import Inputs, Led, Passage
 from drivers.firmware.openings import (
     DONE,
     MASK,
     MAX_AHEAD_US,
     MAX_OPENING_US,
     REFUSED,
-    Gate,
     Openings,
     Slot,
     since,
 )
+from drivers.firmware.safety import Safety
+from drivers.firmware.wire import crc16, number, sooner
 
-VERSION = 1
+__all__ = ["Core", "Hal"]
+
+VERSION = 2
 MAX_LINE = 192
 MIN_WATCHDOG_MS = 50
 MAX_WATCHDOG_MS = 10000
 PAST_SESSIONS = 4
 
-# CRC-16/CCITT-FALSE a half byte at a time: 16 entries are cheap to keep in a microcontroller.
-CRC_NIBBLES = (
-    0x0000, 0x1021, 0x2042, 0x3063, 0x4084, 0x50A5, 0x60C6, 0x70E7,
-    0x8108, 0x9129, 0xA14A, 0xB16B, 0xC18C, 0xD1AD, 0xE1CE, 0xF1EF,
-)  # fmt: skip
-
-
-class Hal(Gate):
-    """What the core needs of a board. ``reset_cause`` is one word: POWER, WATCHDOG, SOFT …"""
-
-    ticks_period_us = 1 << 30
-    reset_cause = "POWER"
-
-    def ticks_us(self) -> int:
-        """The microsecond counter, from 0 to ``ticks_period_us`` - 1; the period is 2**n."""
-        raise NotImplementedError
-
-    def write(self, data: bytes) -> None:
-        """Send bytes to the host; drop them rather than wait for a host that does not read."""
-        raise NotImplementedError
-
-
-def crc16(data: bytes) -> int:
-    """CRC-16/CCITT-FALSE: polynomial 0x1021, start 0xFFFF, not reflected."""
-    crc = 0xFFFF
-    for byte in data:
-        crc = ((crc << 4) & 0xFFFF) ^ CRC_NIBBLES[(crc >> 12) ^ (byte >> 4)]
-        crc = ((crc << 4) & 0xFFFF) ^ CRC_NIBBLES[(crc >> 12) ^ (byte & 15)]
-    return crc
-
-
-def number(text: bytes, width: int = 0) -> int:
-    """Value of upper-case hex digits, or -1. Width 0: 1 to 8 digits without leading zeros."""
-    length = len(text)
-    if width == 0:
-        if length < 1 or length > 8 or (length > 1 and text[0] == 48):
-            return -1
-    elif length != width:
-        return -1
-    value = 0
-    for byte in text:
-        if 48 <= byte <= 57:
-            value = value * 16 + byte - 48
-        elif 65 <= byte <= 70:
-            value = value * 16 + byte - 55
-        else:
-            return -1
-    return value
-
 
 class Core:
-    """The device: one session, one queue of openings, one gate.
+    """The device: one session, one queue of openings, one gate, one pump that it can hold.
 
     Args:
         hal: the board.
@@ -96,7 +52,12 @@ class Core:
         self._outlets = outlets
         self._outlet_bytes = [outlet.encode() for outlet in outlets]
         self._name = name
-        self._openings = Openings(hal, queue)
+        # Hold before rest, always.
+        hal.set_pump(True)
+        self._openings = Openings(hal, queue, len(outlets))
+        self._safety = Safety(hal, self._openings)
+        self._inputs = Inputs()
+        self._led = Led(hal)
         self._line = bytearray(MAX_LINE)
         self._length = 0
         self._raw_us = hal.ticks_us()
@@ -127,31 +88,67 @@ class Core:
                 self._length += 1
 
     def step(self) -> None:
-        """Do what is due: gate edges first, then the watchdog, then reports."""
+        """Do what is due: emergency stop, watchdog, gate edges, LED, then what is to be told."""
         now = self._tick()
-        self._openings.edges(now)
+        self._urgent(now)
         if not self._session or self._tripped:
             return
-        if since(now, self._heard_us) >= self._watchdog_us:
-            self._trip(now)
-            return
-        self._report_fresh(now)
+        self._tell(now)
         if self._openings.report_in_us(now) == 0:
             for slot in self._openings.overdue(now):
                 slot.sent_us = now
                 self._answer(slot)
+        if self._inputs.passages.due_in_us(now) == 0:
+            for passage in self._inputs.passages.due(now):
+                self._passage(passage)
 
     def due_in_us(self) -> int:
-        """Microseconds until `step` has something to do, 0 when it has, -1 when it never will."""
+        """Microseconds until `step` has something to do, 0 when it has, -1 when it never will.
+
+        Pins are not looked at: step after one of them has changed.
+        """
         now = self._tick()
-        due = self._openings.edge_in_us(now)
+        due = sooner(self.edge_in_us(), self._led.due_in_us(now))
         if self._session and not self._tripped:
-            watchdog = max(0, self._watchdog_us - since(now, self._heard_us))
-            due = watchdog if due < 0 else min(due, watchdog)
-            report = self._openings.report_in_us(now)
-            if report >= 0:
-                due = min(due, report)
+            due = sooner(due, max(0, self._watchdog_us - since(now, self._heard_us)))
+            due = sooner(due, self._openings.report_in_us(now))
+            due = sooner(due, self._inputs.due_in_us(now))
+            if self._safety.untold:
+                due = 0
         return due
+
+    def edge_in_us(self) -> int:
+        """Microseconds until the gate may have to move, 0 when it is due, -1 when it never will."""
+        return self._openings.edge_in_us(self._tick())
+
+    def device_us(self, ticks_us: int) -> int:
+        """Device time of a reading of the board's counter, less than half its period ago."""
+        now = self._tick()
+        return (now - ((self._raw_us - ticks_us) & (self._hal.ticks_period_us - 1))) & MASK
+
+    def pulse(self, at_us: int) -> None:
+        """The camera exposed, at this device time."""
+        self._inputs.pulse(at_us)
+
+    def dark(self, outlet: int, began_us: int, length_us: int) -> None:
+        """The optical gate of an outlet, by its index, was dark from this device time on."""
+        if self._session:
+            self._inputs.passages.add(outlet, began_us & MASK, length_us)
+
+    @property
+    def estop(self) -> str:
+        """What latched the emergency stop; empty when it is clear."""
+        return self._safety.cause
+
+    def _urgent(self, now: int) -> None:
+        # A stop that is due with an edge comes first: the gate then does not move at all.
+        self._safety.watch(now)
+        pressed = int(self._hal.pedal()) | 2 * int(self._safety.pin)
+        self._inputs.switches.mask = pressed
+        if self._session and not self._tripped and since(now, self._heard_us) >= self._watchdog_us:
+            self._trip(now)
+        self._openings.edges(now)
+        self._led.edges(now)
 
     def _tick(self) -> int:
         raw = self._hal.ticks_us()
@@ -167,7 +164,7 @@ class Core:
     def _trip(self, now: int) -> None:
         self._tripped = True
         self._trips += 1
-        self._openings.drop_all("WATCHDOG", now)
+        self._safety.latch("WATCHDOG", "WATCHDOG", now)
         # Nobody listens: the reports wait for the next contact.
         self._openings.fresh.clear()
 
@@ -175,7 +172,7 @@ class Core:
 
     def _receive(self, length: int) -> None:
         now = self._tick()
-        self._openings.edges(now)
+        self._urgent(now)
         line = bytes(self._line[:length])
         if (
             length == MAX_LINE
@@ -187,11 +184,14 @@ class Core:
             self._nak(self._session, 0, "CRC")
             return
         self._obey(line[: length - 5].split(b" "), now)
-        self._report_fresh(now)
+        if self._session and not self._tripped:
+            self._tell(now)
 
     def _obey(self, words: list[bytes], now: int) -> None:
         session = number(words[1], 8) if len(words) > 1 else -1
-        if session <= 0:
+        if session == 0 and words[0] == b"STATUS" and len(words) == 2:
+            self._state(0, now)
+        elif session <= 0:
             self._nak(self._session, 0, "FORMAT")
         elif words[0] == b"HELLO":
             self._hello(session, words, now)
@@ -218,9 +218,37 @@ class Core:
             self._report_fresh(now)
             self._say("RESTED %04X %s" % (self._session & 0xFFFF, words[2].decode()))
         elif verb == b"STATUS" and count == 2:
-            self._state(now)
+            self._state(self._session, now)
+        else:
+            return self._order(verb, words, now)
+        return True
+
+    def _order(self, verb: bytes, words: list[bytes], now: int) -> bool:
+        """The verbs that `S` answers, and `SEEN`."""
+        count = len(words)
+        told = number(words[2], 4) if count > 2 else -1
+        last = words[count - 1]
+        if verb == b"SEEN" and count == 3 and number(last) > 0:
+            self._inputs.passages.seen(number(last))
+            return True
+        if told < 0:
+            return False
+        if verb == b"HOLD" and count == 3:
+            verdict = self._safety.hold(told, self._uptime_s)
+        elif verb == b"FLOW" and count == 3:
+            verdict = self._safety.flow(told, self._uptime_s)
+        elif verb == b"STOP" and count == 3:
+            verdict = self._safety.stop(told, self._uptime_s, now)
+        elif verb == b"RESET" and count == 4 and number(last, 1) >= 0:
+            verdict = self._safety.reset(told, number(last, 1), self._uptime_s)
+        elif verb == b"LINES" and count == 4 and number(last, 2) >= 0:
+            verdict = self._safety.lines(told, number(last, 2), self._uptime_s)
+        elif verb == b"LED" and count == 5 and number(words[3], 8) >= 0 and number(last, 6) >= 0:
+            verdict = self._led.schedule(told, number(words[3], 8), number(last, 6), now)
         else:
             return False
+        self._report_fresh(now)
+        self._stands(told, verdict)
         return True
 
     def _id_of(self, words: list[bytes]) -> int:
@@ -233,6 +261,7 @@ class Core:
         if self._tripped:
             self._tripped = False
             self._openings.report_at(now)
+            self._inputs.wake(now)
 
     def _hello(self, session: int, words: list[bytes], now: int) -> None:
         version = number(words[2]) if len(words) == 4 else -1
@@ -252,8 +281,10 @@ class Core:
             self._ready(now)
 
     def _begin(self, session: int, watchdog_ms: int, now: int) -> None:
-        self._openings.drop_all("SESSION", now)
+        self._safety.begin(now)
         self._openings.forget()
+        self._inputs.forget()
+        self._led.forget()
         if self._session:
             self._cause = "WATCHDOG" if self._tripped else "SESSION"
             self._past.pop(0)
@@ -313,24 +344,53 @@ class Core:
             self._answer(slot)
         self._openings.fresh.clear()
 
+    def _tell(self, now: int) -> None:
+        """What happened by itself since the host was told."""
+        self._report_fresh(now)
+        if self._safety.untold:
+            self._safety.untold = False
+            self._stands(0, "-")
+        if self._inputs.switches.is_due(now):
+            self._say("I %04X %02X" % (self._session & 0xFFFF, self._levels()))
+
+    def _passage(self, passage: Passage) -> None:
+        where = "%04X %X %s" % (self._session & 0xFFFF, passage.seq, self._outlets[passage.outlet])
+        self._say("G %s %08X %06X" % (where, passage.began_us, passage.length_us))
+
+    def _stop_and_hold(self) -> str:
+        return "%s %d" % (self._safety.cause or "-", self._safety.held)
+
+    def _stands(self, told: int, verdict: str) -> None:
+        tag = self._session & 0xFFFF
+        self._say("S %04X %04X %s %s" % (tag, told, verdict, self._stop_and_hold()))
+
+    def _levels(self) -> int:
+        return (self._inputs.switches.mask | self._hal.dark() << 2) & 0xFF
+
     def _ready(self, now: int) -> None:
         session = "%08X %X %s %X" % (self._session, VERSION, self._name, self._openings.queue)
         limits = "%X %X %X" % (MAX_OPENING_US, MAX_AHEAD_US, self._watchdog_us // 1000)
-        self._say(
-            "READY %s %s %08X %s %s" % (session, limits, now, ",".join(self._outlets), self._cause)
-        )
+        cause = "%s %s" % (self._cause, self._stop_and_hold())
+        self._say("READY %s %s %08X %s %s" % (session, limits, now, ",".join(self._outlets), cause))
 
     def _pong(self, ping: bytes, now: int) -> None:
         tag = self._session & 0xFFFF
-        self._say(
-            "PONG %04X %s %08X %08X %X" % (tag, ping.decode(), now, self._tick(), self._trips)
-        )
+        pulses = "%08X %08X" % (self._inputs.pulses, self._inputs.last_us)
+        times = "%08X %08X %X" % (now, self._tick(), self._trips)
+        self._say("PONG %04X %s %s %s" % (tag, ping.decode(), times, pulses))
 
-    def _state(self, now: int) -> None:
+    def _state(self, session: int, now: int) -> None:
         queue = self._openings
         gate = self._outlets[queue.at]
         waiting = "%X %X %X" % (len(queue.live), queue.unreported, queue.last_id)
         counts = "%X %X %X %X" % (queue.accepted, queue.executed, queue.refused, self._damaged)
         life = "%X %X %X %s" % (self._trips, queue.moves, self._uptime_s, self._hal.reset_cause)
-        tag = self._session & 0xFFFF
-        self._say("STATE %04X %08X %s %s %s %s" % (tag, now, gate, waiting, counts, life))
+        cycles = ",".join(["%X" % count for count in queue.cycles[1:]])
+        pins = "%s %08X %02X %s" % (
+            self._stop_and_hold(),
+            self._inputs.pulses,
+            self._levels(),
+            cycles,
+        )
+        stands = "%08X %s %s" % (now, gate, waiting)
+        self._say("STATE %04X %s %s %s %s" % (session & 0xFFFF, stands, counts, life, pins))

@@ -54,10 +54,11 @@ class Openings:
     """Up to ``queue`` openings, those whose end is not yet acknowledged included.
 
     Attributes to read: ``live`` (queued and open), ``fresh`` (ended, to be reported now),
-    ``unreported`` (how many ends wait for the host), counters, and ``at``, the gate's outlet.
+    ``unreported`` (how many ends wait for the host), counters, ``cycles`` (how often the gate
+    went to each outlet), and ``at``, the gate's outlet. To set: ``stopped``.
     """
 
-    def __init__(self, gate: Gate, queue: int) -> None:
+    def __init__(self, gate: Gate, queue: int, outlets: int) -> None:
         self._gate = gate
         self.queue = queue
         self.at = 0
@@ -66,6 +67,9 @@ class Openings:
         self.executed = 0
         self.refused = 0
         self.last_id = 0
+        self.cycles = [0] * outlets
+        # While the emergency stop is latched nothing is queued.
+        self.stopped = False
         self._pool = [Slot() for _ in range(2 * queue)]
         self.live: list[Slot] = []
         self.fresh: list[Slot] = []
@@ -104,15 +108,19 @@ class Openings:
         """Open and close what is due."""
         if not self._next_on or since(now, self._next_us) < 0:
             return
-        for slot in self.live[:]:
+        place = 0
+        while place < len(self.live):
+            slot = self.live[place]
             if slot.state == QUEUED and since(now, slot.open_us) >= 0:
                 if since(now, slot.close_us) >= 0:
                     self._finish(slot, REFUSED, "MISSED", now)
-                else:
-                    slot.state = OPEN
-                    slot.opened_us = now
+                    continue
+                slot.state = OPEN
+                slot.opened_us = now
             elif slot.state == OPEN and since(now, slot.close_us) >= 0:
                 self._finish(slot, DONE, "", now)
+                continue
+            place += 1
         self._settle()
 
     def _settle(self) -> None:
@@ -126,9 +134,13 @@ class Openings:
             if not self._next_on or since(edge, self._next_us) < 0:
                 self._next_us = edge
                 self._next_on = True
+        self._stand(gate)
+
+    def _stand(self, gate: int) -> None:
         if gate != self.at:
             self.at = gate
             self.moves += 1
+            self.cycles[gate] += 1
             self._gate.set_gate(gate)
 
     def _finish(self, slot: Slot, state: int, reason: str, now: int) -> None:
@@ -201,8 +213,9 @@ class Openings:
 
     def drop_all(self, reason: str, now: int) -> None:
         """Gate to rest now; every queued opening is withdrawn for this reason."""
-        for slot in self.live[:]:
-            self._drop(slot, reason, now)
+        self._stand(0)
+        while self.live:
+            self._drop(self.live[0], reason, now)
         self._settle()
 
     def _drop(self, slot: Slot, reason: str, now: int) -> None:
@@ -212,6 +225,8 @@ class Openings:
             self._finish(slot, REFUSED, reason, now)
 
     def _reason_against(self, outlet: int, open_us: int, length_us: int, now: int) -> str:
+        if self.stopped:
+            return "ESTOP"
         if outlet <= 0:
             return "OUTLET"
         if length_us == 0 or length_us > MAX_OPENING_US:
@@ -259,8 +274,10 @@ class Openings:
             self.unreported -= 1
 
     def report_at(self, now: int) -> None:
-        """Let unacknowledged reports be sent again from now on."""
+        """Let unacknowledged reports be sent again from now on, however old they are."""
         self._report_us = now
+        for slot in self._finished:
+            slot.sent_us = (now - REPORT_AGE_US) & MASK
 
     def overdue(self, now: int) -> list[Slot]:
         """The oldest reports that were sent long enough ago to be sent again, a few at a time."""

@@ -18,6 +18,8 @@ TIME = COUNT = st.integers(0, 2**32 - 1)
 LENGTH = st.integers(0, 2**24 - 1)
 OUTLET = st.from_regex(r"[a-z0-9_]{1,12}", fullmatch=True)
 WORD = st.from_regex(r"[A-Z]{1,12}", fullmatch=True)
+WORD_OR_NONE = st.just("") | WORD
+MASK = st.integers(0, 2**8 - 1)
 NAME = st.from_regex(r"[A-Za-z0-9.-]{1,24}", fullmatch=True)
 
 FROM_HOST: tuple[st.SearchStrategy[Any], ...] = (
@@ -27,26 +29,38 @@ FROM_HOST: tuple[st.SearchStrategy[Any], ...] = (
     st.builds(wire.Cancel, SESSION, ID),
     st.builds(wire.Rest, SESSION, TAG),
     st.builds(wire.Ping, SESSION, TAG),
-    st.builds(wire.Status, SESSION),
+    *(st.builds(kind, SESSION, TAG) for kind in (wire.Hold, wire.Flow, wire.Stop)),
+    st.builds(wire.Reset, SESSION, TAG, st.integers(0, 15)),
+    st.builds(wire.Lines, SESSION, TAG, MASK),
+    st.builds(wire.Led, SESSION, TAG, TIME, LENGTH),
+    st.builds(wire.Seen, SESSION, ID),
+    st.builds(wire.Status, st.just(0) | SESSION),
 )
 FROM_DEVICE: tuple[st.SearchStrategy[Any], ...] = (
     st.builds(
         wire.Ready,
         *(SESSION, COUNT, NAME, COUNT, COUNT, COUNT, COUNT, TIME),
         st.lists(OUTLET, min_size=2, max_size=5).map(tuple),
-        WORD,
+        *(WORD, WORD_OR_NONE, st.booleans()),
     ),
     st.builds(wire.Ack, TAG, ID),
     st.builds(wire.Nak, TAG, COUNT, WORD),
     st.builds(wire.Exec, TAG, ID, TIME, LENGTH),
-    st.builds(wire.Pong, TAG, TAG, TIME, TIME, COUNT),
+    st.builds(wire.Pong, TAG, TAG, TIME, TIME, COUNT, COUNT, TIME),
     st.builds(wire.Rested, TAG, TAG),
-    st.builds(wire.State, TAG, TIME, OUTLET, *[COUNT] * 10, WORD),
+    st.builds(wire.Said, TAG, TAG, WORD_OR_NONE, WORD_OR_NONE, st.booleans()),
+    st.builds(wire.Passage, TAG, ID, OUTLET, TIME, LENGTH),
+    st.builds(wire.Inputs, TAG, MASK),
+    st.builds(
+        wire.State,
+        *(TAG, TIME, OUTLET, *[COUNT] * 10, WORD, WORD_OR_NONE, st.booleans(), COUNT, MASK),
+        st.lists(COUNT, min_size=1, max_size=7).map(tuple),
+    ),
 )
 
 # Written by hand from PROTOCOL.md, not by the encoder.
 WRITTEN: tuple[tuple[wire.ToDevice | wire.ToHost, str], ...] = (
-    (wire.Hello(0x5EED0001, 1, 1000), "HELLO 5EED0001 1 3E8"),
+    (wire.Hello(0x5EED0001, 2, 1000), "HELLO 5EED0001 2 3E8"),
     (
         wire.Open(0x5EED0001, 26, "collect", 0x130D40, 60_000),
         "O 5EED0001 1A collect 00130D40 00EA60",
@@ -56,10 +70,41 @@ WRITTEN: tuple[tuple[wire.ToDevice | wire.ToHost, str], ...] = (
     (wire.Rest(0x5EED0001, 7), "REST 5EED0001 0007"),
     (wire.Ping(0x5EED0001, 0xABCD), "PING 5EED0001 ABCD"),
     (wire.Status(1), "STATUS 00000001"),
+    (wire.Status(0), "STATUS 00000000"),
+    (wire.Hold(0x5EED0001, 1), "HOLD 5EED0001 0001"),
+    (wire.Flow(0x5EED0001, 2), "FLOW 5EED0001 0002"),
+    (wire.Stop(0x5EED0001, 3), "STOP 5EED0001 0003"),
+    (wire.Reset(0x5EED0001, 4, 0), "RESET 5EED0001 0004 0"),
+    (wire.Reset(0x5EED0001, 5, 1), "RESET 5EED0001 0005 1"),
+    (wire.Lines(0x5EED0001, 6, 5), "LINES 5EED0001 0006 05"),
+    (wire.Led(0x5EED0001, 7, 0x130D40, 100), "LED 5EED0001 0007 00130D40 000064"),
+    (wire.Seen(0x5EED0001, 26), "SEEN 5EED0001 1A"),
     (wire.Ack(1, 26), "A 0001 1A"),
     (wire.Nak(1, 0, "CRC"), "N 0001 0 CRC"),
     (wire.Exec(1, 2, 0x130D40, 60_000), "E 0001 2 00130D40 00EA60"),
-    (wire.Pong(1, 0xABCD, 5, 6, 0), "PONG 0001 ABCD 00000005 00000006 0"),
+    (
+        wire.Pong(1, 0xABCD, 5, 6, 0, 10, 255),
+        "PONG 0001 ABCD 00000005 00000006 0 0000000A 000000FF",
+    ),
+    (wire.Said(1, 3, "OK", "HOST", True), "S 0001 0003 OK HOST 1"),
+    (wire.Said(1, 0, "", "PIN", True), "S 0001 0000 - PIN 1"),
+    (wire.Said(1, 9, "OK", "", False), "S 0001 0009 OK - 0"),
+    (wire.Passage(1, 26, "collect", 0x130D40, 4_000), "G 0001 1A collect 00130D40 000FA0"),
+    (wire.Inputs(1, 3), "I 0001 03"),
+    (
+        wire.Ready(
+            *(1, 2, "pico", 64, 5_000_000, 60_000_000, 1000, 0x130D40),
+            *(("waste", "collect"), "BOOT", "POWER", True),
+        ),
+        "READY 00000001 2 pico 40 4C4B40 3938700 3E8 00130D40 waste,collect BOOT POWER 1",
+    ),
+    (
+        wire.State(
+            *(0, 5, "waste", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+            *("POWER", "", False, 10, 3, (16, 2)),
+        ),
+        "STATE 0000 00000005 waste 0 1 2 3 4 5 6 7 8 9 POWER - 0 0000000A 03 10,2",
+    ),
     (wire.Rested(1, 7), "RESTED 0001 0007"),
 )
 
@@ -141,8 +186,13 @@ NOT_LINES = {
     "a sign": "A 0001 +1",
     "an underscore": "A 0001 1_0",
     "no words": "",
-    "outlet in capitals": "READY 00000001 1 x 4 1 1 1 00000000 WASTE,collect BOOT",
-    "one outlet": "READY 00000001 1 x 4 1 1 1 00000000 waste BOOT",
+    "outlet in capitals": "READY 00000001 2 x 4 1 1 1 00000000 WASTE,collect BOOT - 1",
+    "one outlet": "READY 00000001 2 x 4 1 1 1 00000000 waste BOOT - 1",
+    "a pump that is neither": "S 0001 0001 OK - 2",
+    "an estop without a word": "S 0001 0001 OK  1",
+    "passage 0": "G 0001 0 collect 00130D40 000FA0",
+    "a mask of three digits": "I 0001 003",
+    "a version 1 pong": "PONG 0001 ABCD 00000005 00000006 0",
 }
 
 
@@ -152,7 +202,19 @@ def test_a_right_crc_does_not_make_a_line(payload: str) -> None:
         wire.decode_from_device(wire.frame(payload)[:-1])
 
 
-@pytest.mark.parametrize("payload", ["HELLO 00000000 1 3E8", "D 5EED0001", "O 5EED0001 1 collect"])
+NONSENSE = (
+    "HELLO 00000000 2 3E8",
+    "D 5EED0001",
+    "O 5EED0001 1 collect",
+    "HOLD 00000000 0001",
+    "RESET 5EED0001 0001",
+    "RESET 5EED0001 0001 01",
+    "LINES 5EED0001 0001 1",
+    "SEEN 5EED0001 0",
+)
+
+
+@pytest.mark.parametrize("payload", NONSENSE)
 def test_a_host_that_says_nonsense(payload: str) -> None:
     with pytest.raises(wire.BadLine):
         wire.decode_from_host(wire.frame(payload)[:-1])

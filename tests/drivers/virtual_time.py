@@ -5,7 +5,14 @@ from __future__ import annotations
 from itertools import count
 
 from drivers.dispenser import DispenserSettings, SerialDispenser
-from drivers.ports import Acknowledged, Command, DispenserEvent, Executed, Link, Refused
+from drivers.ports import (
+    Acknowledged,
+    Command,
+    DispenserEvent,
+    Executed,
+    Link,
+    Refused,
+)
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.virtual_link import VirtualDispenser
 
@@ -72,18 +79,19 @@ class Bench:
         return came
 
     def fates(self) -> list[tuple[int, str]]:
-        """All events so far, as (id, ack, done or the reason of the refusal)."""
-        return [(one.id, _word(one)) for one in self.events]
+        """What became of commands so far, as (id, ack, done or the reason of the refusal)."""
+        return [
+            (one.id, _word(one))
+            for one in self.events
+            if isinstance(one, Acknowledged | Executed | Refused)
+        ]
 
     def moves(self) -> list[tuple[int, str]]:
         """What the gate did: (device time, outlet)."""
         return [(self.device.device_us(edge[0]), edge[1]) for edge in self.device.gate_edges]
 
 
-def _word(event: DispenserEvent) -> str:
+def _word(event: Acknowledged | Executed | Refused) -> str:
     if isinstance(event, Acknowledged):
         return "ack"
-    if isinstance(event, Executed):
-        return "done"
-    assert isinstance(event, Refused)
-    return event.reason
+    return "done" if isinstance(event, Executed) else event.reason

@@ -12,7 +12,13 @@ import pytest
 
 from hardware_sim.demo_rig import GATE_LOG
 from hardware_sim.dispenser import SimDispenserSettings, start_simulated_dispenser
-from hardware_sim.gate_log import read_gate_log
+from hardware_sim.gate_log import (
+    PumpEdge,
+    StopEdge,
+    read_gate_log,
+    read_log,
+    read_pump_log,
+)
 from sorter.record_reader import MetaRecord, open_record
 from sorter.record_rows import UNFINISHED
 from tests.e2e.commands import DEADLINE_S, Running, left_behind, running
@@ -43,6 +49,12 @@ def family(command: Running) -> list[psutil.Process]:
     return found
 
 
+def assert_held_and_rested(folder: Path) -> None:
+    """The pump ran once and is held; the gate is at rest."""
+    assert [edge.held for edge in read_pump_log(folder / GATE_LOG)] == [True, False, True]
+    assert read_gate_log(folder / GATE_LOG)[-1].outlet == "waste"
+
+
 def assert_all_gone(processes: list[psutil.Process]) -> None:
     _, alive = psutil.wait_procs(processes, timeout=DEADLINE_S)
     assert not alive
@@ -58,7 +70,7 @@ def test_ctrl_c_drains_rests_and_ends_the_record(tmp_path: Path) -> None:
     assert "Traceback" not in command.said
     meta = ending(folder)
     assert (meta.end_reason, meta.exit_code) == ("interrupted", 130)
-    assert read_gate_log(folder / GATE_LOG)[-1].outlet == "waste"
+    assert_held_and_rested(folder)
     assert (folder / "report.html").is_file()
     assert not left_behind(folder)
     assert_all_gone(processes)
@@ -106,7 +118,7 @@ def test_a_controller_that_dies_is_told(tmp_path: Path) -> None:
     assert_all_gone(processes)
     meta = ending(folder)
     assert (meta.end_reason, meta.exit_code) == (UNFINISHED, None)
-    assert read_gate_log(folder / GATE_LOG)[-1].outlet == "waste"
+    assert_held_and_rested(folder)
 
 
 def test_a_link_that_is_lost_is_a_fault(tmp_path: Path) -> None:
@@ -135,6 +147,34 @@ def test_a_device_that_falls_silent_is_a_fault(tmp_path: Path) -> None:
     assert (ending(tmp_path).end_reason, ending(tmp_path).exit_code) == ("fault", 3)
 
 
+def test_the_emergency_stop_is_a_fault(tmp_path: Path) -> None:
+    log = tmp_path / "gate.jsonl"
+    with start_simulated_dispenser(SimDispenserSettings(gate_log=log)) as dispenser:
+        file = write_rig(tmp_path, dispenser.url)
+        with running("run", file, *LONG, "--json") as command:
+            command.wait_for("running")
+            processes = family(command)
+            dispenser.press_estop()
+            assert command.end() == 3
+        edges = read_log(log)
+    for word in ("emergency stop is latched (PIN)", "release the emergency stop button"):
+        assert word in command.said
+    assert "Traceback" not in command.said
+    assert (ending(tmp_path).end_reason, ending(tmp_path).exit_code) == ("fault", 3)
+    assert_all_gone(processes)
+    assert [edge.held for edge in edges if isinstance(edge, PumpEdge)][-1]
+    assert [edge.cause for edge in edges if isinstance(edge, StopEdge)] == ["", "PIN"]
+
+
+def test_a_run_does_not_start_while_the_button_is_pressed(tmp_path: Path) -> None:
+    with start_simulated_dispenser(SimDispenserSettings(estop_pressed=True)) as dispenser:
+        file = write_rig(tmp_path, dispenser.url)
+        with running("run", file, *LONG, "--json") as command:
+            assert command.end() == 3
+    assert "Release the emergency stop button" in command.said
+    assert not list(tmp_path.glob("*.sqlite"))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits another process's files")
 def test_a_full_disk_is_a_fault_and_what_is_there_stays_readable(tmp_path: Path) -> None:
     import resource
@@ -157,7 +197,7 @@ def test_a_full_disk_is_a_fault_and_what_is_there_stays_readable(tmp_path: Path)
     (record,) = folder.glob("*.sqlite")
     with open_record(record) as reader:
         assert reader.meta().run.note == "simulated rig"
-    assert read_gate_log(folder / GATE_LOG)[-1].outlet == "waste"
+    assert_held_and_rested(folder)
 
 
 def test_the_sorter_stops_when_its_command_line_is_killed(tmp_path: Path) -> None:

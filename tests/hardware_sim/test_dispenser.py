@@ -15,12 +15,27 @@ from hypothesis import strategies as st
 
 from drivers.clock import MonotonicClock
 from drivers.dispenser import DispenserSettings, SerialDispenser
-from drivers.ports import Acknowledged, Command, DispenserEvent, Executed
+from drivers.ports import (
+    Acknowledged,
+    Command,
+    DispenserEvent,
+    Executed,
+    Passed,
+    Pedal,
+    Stopped,
+)
 from drivers.serial_link import SerialLink, SerialLinkSettings
 from hardware_sim.dispenser import serve, start_simulated_dispenser
-from hardware_sim.dispenser_model import DeviceClock, SimDispenserSettings, Valve, Wire
-from hardware_sim.gate_log import read_gate_log
-from sorter.errors import LinkError, SettingsError
+from hardware_sim.dispenser_model import DeviceClock, Happenings, SimDispenserSettings, Valve, Wire
+from hardware_sim.gate_log import (
+    GateEdge,
+    PumpEdge,
+    StopEdge,
+    read_gate_log,
+    read_log,
+    read_pump_log,
+)
+from sorter.errors import DispenserError, LinkError, SettingsError
 
 ROOT = Path(__file__).parents[2]
 MS = 1_000_000
@@ -87,6 +102,37 @@ def test_the_wire_takes_ten_bits_per_byte() -> None:
     assert wire.due_ns() is None
 
 
+def test_a_wire_delays_each_line_for_itself_and_keeps_their_order() -> None:
+    wire = Wire(0, jitter_ms=2.0, seed="seed", delay_ms=0.5)
+    for one in range(2_000):
+        wire.put(b"%d\n" % one, one * MS)
+    delays_ms: list[float] = []
+    due_ns = 0
+    while (next_ns := wire.due_ns()) is not None:
+        assert next_ns >= due_ns
+        due_ns = next_ns
+        one = int(wire.take(due_ns))
+        assert one == len(delays_ms)
+        delays_ms.append(due_ns / MS - one)
+    # A line behind a slower one waits for it, so none is later than the slowest.
+    assert 0.5 <= min(delays_ms) < 0.6
+    assert 2.4 < max(delays_ms) <= 2.5
+
+
+def test_happenings_come_in_order_and_once() -> None:
+    happenings, seen = Happenings(), list[int]()
+    for at_ns in (30, 10, 20, 10):
+        happenings.put(at_ns, lambda at_ns=at_ns: seen.append(at_ns))  # type: ignore[misc]
+    assert happenings.due_ns() == 10
+    happenings.let(20)
+    assert seen == [10, 10, 20]
+    happenings.let(20)
+    assert happenings.due_ns() == 30
+    happenings.let(40)
+    assert seen == [10, 10, 20, 30]
+    assert happenings.due_ns() is None
+
+
 def test_a_wire_without_a_rate_takes_no_time() -> None:
     wire = Wire(0, 0.0, "seed")
     wire.put(b"a\n", 1_000)
@@ -106,6 +152,12 @@ def run_until(dispenser: SerialDispenser, wanted: int) -> list[DispenserEvent]:
     return events
 
 
+def run_for_a_moment(dispenser: SerialDispenser) -> None:
+    """One step, and a millisecond."""
+    dispenser.step(CLOCK.now_ns())
+    CLOCK.wait_until(CLOCK.now_ns() + MS)
+
+
 def command(dispenser: SerialDispenser, one: int, after_ms: int, length_ms: int) -> Command:
     open_us = dispenser.to_device_us(CLOCK.now_ns() + after_ms * MS)
     return Command(one, "collect", open_us, open_us + length_ms * 1_000)
@@ -120,6 +172,7 @@ def test_a_command_is_carried_out_and_logged(tcp: bool, tmp_path: Path) -> None:
         with closing(SerialDispenser(link, CLOCK, PATIENT)) as dispenser:
             about = dispenser.connect()
             assert about["outlets"] == ("waste", "collect")
+            dispenser.arm()
             asked = command(dispenser, 1, 700, 40)
             dispenser.send(asked, CLOCK.now_ns())
             acknowledged, executed = run_until(dispenser, 2)
@@ -168,6 +221,8 @@ def test_it_leaves_the_gate_at_rest_when_it_is_switched_off(tmp_path: Path) -> N
         link = SerialLink(SerialLinkSettings(port=device.url))
         dispenser = SerialDispenser(link, CLOCK, PATIENT)
         dispenser.connect()
+        dispenser.arm()
+        dispenser.flow(CLOCK.now_ns())
         dispenser.send(command(dispenser, 1, 700, 5_000), CLOCK.now_ns())
         run_until(dispenser, 1)
         end_ns = CLOCK.now_ns() + 10_000 * MS
@@ -177,6 +232,9 @@ def test_it_leaves_the_gate_at_rest_when_it_is_switched_off(tmp_path: Path) -> N
         device.stop()
         link.close()
     assert [edge.outlet for edge in read_gate_log(log)] == ["waste", "collect", "waste"]
+    assert [edge.held for edge in read_pump_log(log)] == [True, False, True]
+    last_two = read_log(log)[-2:]
+    assert [type(edge) for edge in last_two] == [PumpEdge, GateEdge]
 
 
 def test_a_log_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
@@ -227,7 +285,54 @@ def test_serve_runs_until_it_is_stopped(tcp: bool) -> None:
     assert ready.wait(10)
     link = SerialLink(SerialLinkSettings(port=urls[0]))
     with closing(SerialDispenser(link, CLOCK, PATIENT)) as dispenser:
-        assert dispenser.connect()["version"] == 1
+        assert dispenser.connect()["version"] == 2
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("tcp", PORTS)
+def test_inputs_reach_the_host(tcp: bool, tmp_path: Path) -> None:
+    log = tmp_path / "gate.jsonl"
+    with start_simulated_dispenser(SimDispenserSettings(tcp=tcp, gate_log=log)) as device:
+        link = SerialLink(SerialLinkSettings(port=device.url))
+        with closing(SerialDispenser(link, CLOCK, PATIENT)) as dispenser:
+            dispenser.connect()
+            dispenser.arm()
+            dispenser.flow(CLOCK.now_ns())
+            began_ns = CLOCK.now_ns()
+            device.passed("collect", began_ns, 4 * MS)
+            (passed,) = run_until(dispenser, 1)
+            began_us = dispenser.to_device_us(began_ns)
+            bound_us = dispenser.clock_bound_us(began_ns)
+            device.press_pedal()
+            (pedal,) = run_until(dispenser, 1)
+            exposed_ns = [CLOCK.now_ns() for _ in range(3)]
+            for one_ns in exposed_ns:
+                device.exposed(one_ns)
+            device.press_estop()
+            (stopped,) = run_until(dispenser, 1)
+            with pytest.raises(DispenserError, match="its button is pressed"):
+                dispenser.arm()
+            device.press_estop(False)
+            dispenser.arm()
+            exposures = dispenser.exposures
+            end_ns = CLOCK.now_ns() + 10_000 * MS
+            while (exposures is None or exposures.count < 3) and CLOCK.now_ns() < end_ns:
+                run_for_a_moment(dispenser)
+                exposures = dispenser.exposures
+            last_us = dispenser.to_device_us(exposed_ns[-1])
+    assert isinstance(passed, Passed)
+    assert (passed.seq, passed.outlet) == (1, "collect")
+    assert abs(passed.begun_us - began_us) <= bound_us + 1
+    assert abs(passed.length_us - 4_000) <= 1
+    assert isinstance(pedal, Pedal)
+    assert pedal.down
+    assert isinstance(stopped, Stopped)
+    assert stopped.cause == "PIN"
+    assert exposures is not None
+    assert exposures.count == 3
+    assert abs(exposures.last_us - last_us) <= 2 * bound_us
+    causes = [edge.cause for edge in read_log(log) if isinstance(edge, StopEdge)]
+    assert causes == ["", "PIN", ""]
+    assert [edge.held for edge in read_pump_log(log)] == [True, False, True]

@@ -5,32 +5,55 @@ from pathlib import Path
 import pytest
 
 from hardware_sim.gate_log import (
+    Edge,
     GateEdge,
     GateLogTail,
+    PumpEdge,
+    StopEdge,
     format_line,
     outlet_at,
     parse_line,
     read_gate_log,
+    read_log,
+    read_pump_log,
 )
 from sorter.errors import InputError
 
 START = GateEdge(1_000, "waste", 1_000)
 OPEN = GateEdge(5_000, "collect", 30_000)
 CLOSED = GateEdge(60_000, "waste", 75_000)
+HELD = PumpEdge(1_000, True)
+CLEARED = StopEdge(2_000, "")
+FLOWS = PumpEdge(3_000, False)
+STOPPED = StopEdge(60_000, "PIN")
+ALL: list[Edge] = [START, HELD, CLEARED, FLOWS, OPEN, STOPPED, CLOSED]
 
 
 def text() -> str:
-    return format_line(START, start=True) + format_line(OPEN) + format_line(CLOSED)
+    return "".join(format_line(edge, start=edge in (START, HELD)) for edge in ALL)
 
 
 def test_log_reads_back(tmp_path: Path) -> None:
     path = tmp_path / "gate.jsonl"
     path.write_text(text() + '{"t_ns": 70')
+    assert read_log(path) == ALL
     assert read_gate_log(path) == [START, OPEN, CLOSED]
+    assert read_pump_log(path) == [HELD, FLOWS]
 
 
-def test_the_documented_start_line() -> None:
-    assert parse_line('{"start": true, "t_ns": 1000, "outlet": "waste"}') == START
+DOCUMENTED = {
+    '{"start": true, "t_ns": 1000, "outlet": "waste"}': START,
+    '{"start": true, "t_ns": 1000, "held": true}': HELD,
+    '{"t_ns": 2000, "estop": ""}': CLEARED,
+    '{"t_ns": 3000, "held": false}': FLOWS,
+    '{"t_ns": 5000, "outlet": "collect", "effective_ns": 30000}': OPEN,
+}
+
+
+@pytest.mark.parametrize(("line", "edge"), DOCUMENTED.items())
+def test_the_documented_lines(line: str, edge: Edge) -> None:
+    assert parse_line(line) == edge
+    assert format_line(edge, start="start" in line) == line + "\n"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from drivers.ports import Command, DispenserEvent
+from drivers.ports import Command, DispenserEvent, Guarantees
 from sorter.decide import Decision, OutletSettings, Reason
 from sorter.detection import Detection
 from sorter.liquid import Liquid, LiquidSettings
@@ -46,8 +46,14 @@ class NotedDispenser:
         self.cancelled: dict[int, int] = {}
         self.bound_us = bound_us
 
+    def guarantees(self) -> Guarantees:
+        return Guarantees(True, True, True, True, True)
+
     def connect(self) -> dict[str, Any]:
         return {"outlets": ["waste", "collect"]}
+
+    def arm(self) -> None:
+        """Nothing is latched."""
 
     def to_device_us(self, host_ns: int) -> int:
         return host_ns // 1000
@@ -65,6 +71,18 @@ class NotedDispenser:
         self.cancelled[command_id] = now_ns
 
     def rest(self, now_ns: int) -> None:
+        """Nothing to do."""
+
+    def hold(self, now_ns: int) -> None:
+        """Nothing to do."""
+
+    def flow(self, now_ns: int) -> None:
+        """Nothing to do."""
+
+    def stop(self, now_ns: int) -> None:
+        """Nothing to do."""
+
+    def lines(self, *, ready: bool, hold: bool, fault: bool, now_ns: int) -> None:
         """Nothing to do."""
 
     def step(self, now_ns: int) -> list[DispenserEvent]:

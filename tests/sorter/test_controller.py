@@ -6,7 +6,7 @@ Scheduler, driver and firmware are the shipped ones, in virtual time. In place o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from hardware_sim.virtual_rig import Trace
 from models.bundle import load_bundle
 from sorter.build import build_controller
 from sorter.detection import Detection
+from sorter.errors import DispenserError
 from sorter.liquid import LiquidSettings
 from sorter.runner import IDLE_NS, StopRequest, turn
 from sorter.settings import RigSettings, RunSettings
@@ -127,8 +128,12 @@ def sort(
     duration_s: float = 2.5,
     shadow: bool = False,
     stop: StopRequest = lambda: None,
+    meddle: Callable[[VirtualDispenser, int], None] = lambda device, now_ns: None,
 ) -> tuple[Trace, list[GateEdge]]:
-    """Run the loop over bodies; what it handed over, and what the gate did."""
+    """Run the loop over bodies; what it handed over, and what the gate did.
+
+    ``meddle`` is called once a turn with the device and the time.
+    """
     rig = RigSettings(
         camera=MMCoreCameraSettings(
             config_file=Path("none.cfg"), pitch_um=PITCH_UM, width_px=WIDTH_PX
@@ -141,6 +146,7 @@ def sort(
     device = VirtualDispenser(SimDispenserSettings(), clock)
     dispenser = SerialDispenser(device.link, clock, draw_session=lambda: 1)
     dispenser.connect()
+    dispenser.arm()
     controller = build_controller(
         rig,
         clock=clock,
@@ -150,8 +156,16 @@ def sort(
         bundle=load_bundle("default"),
         record=trace,
     )
-    turn(controller, rig, clock, stop)
+    dispenser.flow(clock.now_ns())
+
+    def stop_and_meddle() -> str | None:
+        meddle(device, clock.now_ns())
+        return stop()
+
+    turn(controller, rig, clock, stop_and_meddle)
+    # It flowed while the run lasted, and was held when the gate was sent to rest.
     dispenser.close()
+    assert [held for _, held in device.pump_edges] == [False, True]
     return trace, [GateEdge(*edge) for edge in device.gate_edges]
 
 
@@ -226,10 +240,19 @@ def test_shadow_decides_and_moves_nothing() -> None:
 def test_a_drain_sorts_what_is_in_view_and_nothing_after() -> None:
     before, after = Moving(0.3), Moving(0.45, y_um=200.0)
     turns = iter(range(10**9))
-    asked = 400_000_000 // IDLE_NS  # in turns: 0.4 s after the start
+    asked = 350_000_000 // IDLE_NS  # in turns: 0.35 s after the start
     trace, gate = sort([before, after], stop=lambda: "Ctrl-C" if next(turns) > asked else None)
     reasons = [reason for _, reason in final(trace).values()]
     assert reasons == ["healthy", "stopping"]
     assert outlet_at(gate, before.arrives_ns) == "collect"
     assert outlet_at(gate, after.arrives_ns) == "waste"
     assert [event.name for event in trace.events] == ["running", "draining", "stopped"]
+
+
+def test_an_emergency_stop_ends_the_run() -> None:
+    def press(device: VirtualDispenser, now_ns: int) -> None:
+        if now_ns > START_NS + 400_000_000 and not device.estop:
+            device.press_estop()
+
+    with pytest.raises(DispenserError, match=r"emergency stop is latched \(PIN\)"):
+        sort([Moving(0.3)], meddle=press)

@@ -16,11 +16,13 @@ from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.virtual_link import VirtualDispenser
 from sorter.build import build_dispenser
 from sorter.errors import SettingsError
-from sorter.guarantees import describe, refuse_unattended
+from sorter.guarantees import describe, flow, guarantees_of, hold, refuse_unattended
+from sorter.runner import run_rig
 from sorter.settings import RigSettings, RunSettings
 from sorter.settings_dump import dump_commented_toml
 from sorter.settings_io import parse_toml
 from tests.drivers.virtual_time import SteppedClock
+from tests.sorter.loop_parts import NotedDispenser
 
 ALL = Guarantees(True, True, True, True, True)
 NONE = Guarantees(False, False, False, False, False)
@@ -130,22 +132,45 @@ def test_what_is_wrong_is_told_by_its_key(text: str, says: str) -> None:
     assert says in caught.value.message
 
 
-def _built(text: str, *, unattended: bool = False) -> object:
-    rig = _rig(text).model_copy(update={"run": RunSettings(unattended=unattended)})
+@pytest.mark.parametrize(("text", "kind"), [("", SerialDispenser), (VALVE, TextValve)])
+def test_the_settings_dispenser_is_built(text: str, kind: type) -> None:
     clock = SteppedClock()
     link = VirtualDispenser(SimDispenserSettings(), clock).link
-    return build_dispenser(rig, link, clock)
+    dispenser = build_dispenser(_rig(text), link, clock)
+    assert type(dispenser) is kind
+    assert dispenser.guarantees() == guarantees_of(_rig(text))
 
 
-def test_the_settings_dispenser_is_built() -> None:
-    assert isinstance(_built(""), SerialDispenser)
-    assert isinstance(_built("", unattended=True), SerialDispenser)
-    assert isinstance(_built(VALVE), TextValve)
-
-
-def test_a_text_valve_is_refused_for_an_unattended_run() -> None:
+def test_an_unattended_run_with_a_text_valve_is_refused_before_anything_is_opened() -> None:
+    rig = _rig(VALVE).model_copy(update={"run": RunSettings(unattended=True)})
     with pytest.raises(SettingsError, match="not for unattended runs"):
-        _built(VALVE, unattended=True)
+        run_rig(rig, "", lambda: None, lambda _: None)
+
+
+class Held(NotedDispenser):
+    """Notes what its pump is told."""
+
+    def __init__(self, promised: Guarantees) -> None:
+        super().__init__()
+        self.promised = promised
+        self.told: list[str] = []
+
+    def guarantees(self) -> Guarantees:
+        return self.promised
+
+    def hold(self, now_ns: int) -> None:
+        self.told.append("hold")
+
+    def flow(self, now_ns: int) -> None:
+        self.told.append("flow")
+
+
+@pytest.mark.parametrize(("promised", "told"), [(ALL, ["hold", "flow"]), (NONE, [])])
+def test_a_pump_is_told_only_where_there_is_one(promised: Guarantees, told: list[str]) -> None:
+    dispenser = Held(promised)
+    hold(dispenser, 0)
+    flow(dispenser, 0)
+    assert dispenser.told == told
 
 
 def test_a_rig_made_in_python_chooses_too() -> None:

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.ports import Acknowledged, Command, DispenserEvent, Executed, Frame, Refused
+from drivers.ports import (
+    Acknowledged,
+    Command,
+    DispenserEvent,
+    Executed,
+    Frame,
+    Passed,
+    Pedal,
+    Refused,
+    Stopped,
+)
 from sorter.detection import Detection
 from sorter.journal import (
     Journal,
@@ -71,7 +81,14 @@ def test_a_deficit_that_was_not_measured_stays_so() -> None:
 
 @pytest.mark.parametrize(
     "event",
-    [Acknowledged(4, 1 << 61), Refused(5, "late", 9), Executed(6, 1 << 40, (1 << 40) + 7, 11)],
+    [
+        Acknowledged(4, 1 << 61),
+        Refused(5, "late", 9),
+        Executed(6, 1 << 40, (1 << 40) + 7, 11),
+        Passed(7, "collect", 1 << 40, 2_000, 1 << 61),
+        Stopped("PIN", 1 << 61),
+        Pedal(True, 12),
+    ],
     ids=lambda event: type(event).__name__,
 )
 def test_events_come_back(event: DispenserEvent) -> None:
