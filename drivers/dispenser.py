@@ -82,6 +82,8 @@ class SerialDispenser:
     def arm(self) -> None:
         """Clear the emergency stop by its edge, and wait until the device says that it is clear.
 
+        Stops that had not been told yet are not told any more: this is the answer to them.
+
         Raises:
             LinkError: nothing answers. DispenserError: not connected, or the stop stays latched.
         """
@@ -93,6 +95,7 @@ class SerialDispenser:
                 self._write(safety.reset(level, self._clock.now_ns()), self._clock.now_ns())
                 self._wait_for(Kind.RESET, deadline_ns)
             if not safety.estop:
+                self._session.forget_stops()
                 return
             if safety.verdicts.get(Kind.RESET) == "PIN":
                 raise DispenserError(

@@ -11,7 +11,7 @@ from drivers.command_book import CommandBook
 from drivers.dispenser_settings import DispenserCounters, DispenserSettings
 from drivers.levels import Kind, Levels
 from drivers.passages import Passages
-from drivers.ports import Command, DispenserEvent, Passed
+from drivers.ports import Command, DispenserEvent, Passed, Stopped
 from drivers.stop_and_hold import StopAndHold
 from sorter.errors import DispenserError
 
@@ -180,6 +180,10 @@ class DispenserSession:
         """What has become of commands since the last call."""
         events, self._events = self._events, []
         return events
+
+    def forget_stops(self) -> None:
+        """Stops that have not been told are told no more: they have been cleared."""
+        self._events = [event for event in self._events if not isinstance(event, Stopped)]
 
     def take(self, data: bytes, read_ns: int) -> None:
         """Bytes of the device, read not after host time ``read_ns``.

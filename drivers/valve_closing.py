@@ -228,7 +228,7 @@ class ValveClosing:
     def _take_line(self, text: str, now_ns: int) -> None:
         outlets = [state.outlet for state in self._states.values()]
         if not any(text in (one.closed, one.opened) for one in outlets):
-            self.noise = text
+            self.noise = text[:40]
             return
         self._came_ns = now_ns
         fits = [text in (q.state.outlet.closed, q.state.outlet.opened) for q in self._asked]

@@ -17,19 +17,18 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import select
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
 from hardware_sim.gate_log import Edge, GateEdge, PumpEdge, StopEdge, format_line
 from hardware_sim.own_core import keep_to_last_core
+from hardware_sim.served_port import Port, PseudoTerminal, Tcp
 from hardware_sim.text_valve import SimTextValveSettings, TextBox
 from sorter.errors import LinkError, SettingsError
 from sorter.processes import ignore_interrupts, interrupts_held
@@ -47,104 +46,6 @@ _Device = SimulatedBoard | TextBox
 
 _LONGEST_WAIT_S = 0.1
 _START_S = 30.0
-
-
-class _Port(Protocol):
-    """The device's end of a port."""
-
-    url: str
-
-    def waits_on(self) -> list[Any]:
-        """What ``select`` can wait on."""
-        ...
-
-    def read(self) -> bytes:
-        """What the host has sent; never blocks."""
-        ...
-
-    def write(self, data: bytes) -> None:
-        """Send; drop what nobody takes, as a serial line does."""
-        ...
-
-    def close(self) -> None:
-        """Release it."""
-        ...
-
-
-class _PseudoTerminal:
-    """A pseudo-terminal; the host opens its other end like any serial port."""
-
-    def __init__(self) -> None:
-        import pty
-        import tty
-
-        self._master, self._slave = pty.openpty()
-        # Held open, so that the device survives a host that comes and goes.
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self.url = os.ttyname(self._slave)
-
-    def waits_on(self) -> list[Any]:
-        return [self._master]
-
-    def read(self) -> bytes:
-        try:
-            return os.read(self._master, 4096)
-        except BlockingIOError:
-            return b""
-
-    def write(self, data: bytes) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._master, data)
-
-    def close(self) -> None:
-        os.close(self._master)
-        os.close(self._slave)
-
-
-class _Tcp:
-    """One TCP client at a time on the loopback; others are turned away."""
-
-    def __init__(self) -> None:
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._server.setblocking(False)
-        self._client: socket.socket | None = None
-        self.url = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
-
-    def waits_on(self) -> list[Any]:
-        return [self._server] if self._client is None else [self._server, self._client]
-
-    def read(self) -> bytes:
-        with contextlib.suppress(BlockingIOError):
-            newcomer, _ = self._server.accept()
-            if self._client is not None:
-                newcomer.close()
-            else:
-                newcomer.setblocking(False)
-                newcomer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._client = newcomer
-        if self._client is None:
-            return b""
-        try:
-            data = self._client.recv(4096)
-        except BlockingIOError:
-            return b""
-        except OSError:
-            data = b""
-        if not data:
-            self._client.close()
-            self._client = None
-        return data
-
-    def write(self, data: bytes) -> None:
-        if self._client is not None:
-            with contextlib.suppress(OSError):
-                self._client.send(data)
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        self._server.close()
 
 
 class _RealBoard(SimulatedBoard):
@@ -202,7 +103,7 @@ def _serve(
     wakes: list[Any],
 ) -> None:
     """Run the device; ``attend`` feeds the board's inputs each turn, and says when it is over."""
-    port: _Port = _Tcp() if settings.tcp or sys.platform == "win32" else _PseudoTerminal()
+    port: Port = Tcp() if settings.tcp or sys.platform == "win32" else PseudoTerminal()
     with contextlib.closing(port), _open_log(settings) as file:
         board = _device(settings, file)
         on_ready(port.url)
@@ -224,7 +125,7 @@ def _device(settings: _Settings, file: IO[str] | None) -> _Device:
     return _RealBoard(settings, start_ns, log)
 
 
-def _turn(board: _Device, port: _Port) -> None:
+def _turn(board: _Device, port: Port) -> None:
     board.run(time.perf_counter_ns())
     if data := port.read():
         board.take(data, time.perf_counter_ns())
@@ -232,7 +133,7 @@ def _turn(board: _Device, port: _Port) -> None:
         port.write(chunk)
 
 
-def _wait(board: _Device, port: _Port, wakes: list[Any]) -> None:
+def _wait(board: _Device, port: Port, wakes: list[Any]) -> None:
     """Until the next edge, arrival or byte, but never so long that a stop goes unnoticed."""
     timeout_s = _LONGEST_WAIT_S
     for due_ns in (board.due_ns(), board.out.due_ns()):

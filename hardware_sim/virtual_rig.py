@@ -211,7 +211,6 @@ def sort_virtual(
             bundle=bundle,
             record=record,
         )
-        dispenser.flow(clock.now_ns())
         turn(controller, rig, clock, stop)
     finally:
         dispenser.close()

@@ -30,7 +30,7 @@ from drivers.ports import (
 )
 from sorter.decide import Decision, Reason
 from sorter.errors import DispenserError
-from sorter.guarantees import hold
+from sorter.guarantees import flow, hold
 from sorter.journal import Journal
 from sorter.liquid import Liquid
 from sorter.object_row import object_row, telling_crops
@@ -136,8 +136,13 @@ class Controller:
         self.state = RunState.IDLE
 
     def start(self, now_ns: int) -> None:
-        """Start the camera. Raises `CameraError`."""
+        """Start the camera, then let the pump run; raises `CameraError`, `DispenserError`.
+
+        The dispenser is armed here: its watchdog may have tripped while the run was built.
+        """
         self._camera.start()
+        self._dispenser.arm()
+        flow(self._dispenser, self._clock.now_ns())
         self._to(RunState.RUNNING, now_ns, "started")
 
     def drain(self, now_ns: int, why: str) -> None:

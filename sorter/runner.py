@@ -22,7 +22,7 @@ from drivers.serial_link import SerialLink
 from sorter.build import build_controller, build_dispenser, build_vision, load_model
 from sorter.controller import Controller
 from sorter.errors import DispenserError, RecordError, SorterError
-from sorter.guarantees import describe, flow, guarantees_of, hold, refuse_unattended
+from sorter.guarantees import describe, guarantees_of, hold, refuse_unattended
 from sorter.record import EndReason, Recorder, RunMeta
 from sorter.record_rows import EventRow
 from sorter.settings import RigSettings
@@ -63,6 +63,7 @@ def run_rig(
         dispenser = build_dispenser(rig, SerialLink(rig.port), clock)
         try:
             _check_outlets(rig, dispenser.connect())
+            # Told now rather than when all is built: a button that is pressed.
             dispenser.arm()
             meta = run_meta(rig, toml, bundle.manifest.model_dump(mode="json"), clock.now_ns())
             path = rig.record.folder / f"{meta.run_id}.sqlite"
@@ -130,7 +131,6 @@ def _turn_and_end(
     """Turn the loop; whatever happens, pump held, gate to rest and the record ended."""
     try:
         with _undisturbed():
-            flow(dispenser, clock.now_ns())
             reason = turn(controller, rig, clock, stop)
     except Exception as error:
         _hold_and_rest_quietly(dispenser, clock)

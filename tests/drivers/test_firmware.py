@@ -226,7 +226,8 @@ def _payloads(draw: st.DrawFn) -> str:
     fault = draw(st.sampled_from(["", "", "", "lost", "doubled", "empty"]))
     place = draw(st.integers(2, len(words)))
     if fault == "lost":
-        del words[place - 1]
+        # Not verb or nonce: a word that comes to stand for a nonce is one of another session.
+        del words[place : place + 1]
     elif fault == "doubled":
         words.insert(place, words[place - 1])
     elif fault == "empty":

@@ -222,6 +222,15 @@ def test_silence_stops_all_and_is_told_at_the_next_contact() -> None:
     assert bench.dispenser.counters.watchdog_trips == 1
 
 
+def test_what_was_cleared_is_not_told_afterwards() -> None:
+    bench = connected()
+    bench.dispenser.arm()
+    bench.clock.wait_until(bench.clock.ns + 6 * SECOND)
+    bench.dispenser.arm()
+    assert [cause for _, cause in bench.device.stop_edges] == ["", "WATCHDOG", ""]
+    assert bench.run(500) == []
+
+
 @pytest.mark.parametrize("alive", ["flow", "opening", "nothing"])
 def test_another_host_finds_it_stopped_where_something_was_alive(alive: str) -> None:
     bench = connected()

@@ -13,6 +13,7 @@ from drivers.clock import MonotonicClock
 from drivers.dispenser import SerialDispenser
 from drivers.serial_link import SerialLink, SerialLinkSettings
 from hardware_sim.demo_rig import DemoRig, DemoSettings, start_demo_rig
+from hardware_sim.gate_log import read_gate_log
 from sorter.record_reader import open_record
 from sorter.settings import load_rig
 from tests.e2e.commands import answer, left_behind, running, sorter
@@ -30,11 +31,11 @@ def test_run_sorts_and_shadow_leaves_the_gate(rig: DemoRig) -> None:
     assert (told["seen"] > 0, told["end_reason"]) == (True, "done")
     assert Path(told["record"]).parent == rig.folder
     assert Path(told["page"]).is_file()
-    edges = (rig.folder / "gate.jsonl").read_text(encoding="utf-8").splitlines()
+    edges = read_gate_log(rig.folder / "gate.jsonl")
     shadow = answer("run", rig.rig_file, "--shadow", "--duration-s", "4")
     assert shadow["seen"] > 0
     assert sum(one["sent"] for one in shadow["outlets"].values()) == 0
-    assert (rig.folder / "gate.jsonl").read_text(encoding="utf-8").splitlines() == edges
+    assert read_gate_log(rig.folder / "gate.jsonl") == edges
     assert not left_behind(rig.folder)
 
 

@@ -156,7 +156,6 @@ def sort(
         bundle=load_bundle("default"),
         record=trace,
     )
-    dispenser.flow(clock.now_ns())
 
     def stop_and_meddle() -> str | None:
         meddle(device, clock.now_ns())

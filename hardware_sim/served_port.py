@@ -1,0 +1,114 @@
+"""The device's end of a port: a pseudo-terminal, or TCP where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import Any, Protocol
+
+
+class Port(Protocol):
+    """The device's end of a port."""
+
+    url: str
+
+    def waits_on(self) -> list[Any]:
+        """What ``select`` can wait on."""
+        ...
+
+    def read(self) -> bytes:
+        """What the host has sent; never blocks."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send; drop what nobody takes, as a serial line does."""
+        ...
+
+    def close(self) -> None:
+        """Release it."""
+        ...
+
+
+class PseudoTerminal:
+    """A pseudo-terminal; the host opens its other end like any serial port."""
+
+    def __init__(self) -> None:
+        import pty
+        import tty
+
+        self._master, self._slave = pty.openpty()
+        # Held open, so that the device survives a host that comes and goes.
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self.url = os.ttyname(self._slave)
+
+    def waits_on(self) -> list[Any]:
+        """See `Port`."""
+        return [self._master]
+
+    def read(self) -> bytes:
+        """See `Port`."""
+        try:
+            return os.read(self._master, 4096)
+        except BlockingIOError:
+            return b""
+
+    def write(self, data: bytes) -> None:
+        """See `Port`."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._master, data)
+
+    def close(self) -> None:
+        """See `Port`."""
+        os.close(self._master)
+        os.close(self._slave)
+
+
+class Tcp:
+    """One TCP client at a time on the loopback; others are turned away."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.setblocking(False)
+        self._client: socket.socket | None = None
+        self.url = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
+
+    def waits_on(self) -> list[Any]:
+        """See `Port`."""
+        return [self._server] if self._client is None else [self._server, self._client]
+
+    def read(self) -> bytes:
+        """See `Port`."""
+        with contextlib.suppress(BlockingIOError):
+            newcomer, _ = self._server.accept()
+            if self._client is not None:
+                newcomer.close()
+            else:
+                newcomer.setblocking(False)
+                newcomer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._client = newcomer
+        if self._client is None:
+            return b""
+        try:
+            data = self._client.recv(4096)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self._client.close()
+            self._client = None
+        return data
+
+    def write(self, data: bytes) -> None:
+        """See `Port`."""
+        if self._client is not None:
+            with contextlib.suppress(OSError):
+                self._client.send(data)
+
+    def close(self) -> None:
+        """See `Port`."""
+        if self._client is not None:
+            self._client.close()
+        self._server.close()
