@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import IO, Any
 
+from hardware_sim.device_port import DevicePort, open_device_port
 from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
 from hardware_sim.gate_log import Edge, GateEdge, PumpEdge, StopEdge, format_line
 from hardware_sim.own_core import keep_to_last_core
-from hardware_sim.served_port import Port, PseudoTerminal, Tcp
 from hardware_sim.text_valve import SimTextValveSettings, TextBox
 from sorter.errors import LinkError, SettingsError
 from sorter.processes import ignore_interrupts, interrupts_held
@@ -103,7 +103,7 @@ def _serve(
     wakes: list[Any],
 ) -> None:
     """Run the device; ``attend`` feeds the board's inputs each turn, and says when it is over."""
-    port: Port = Tcp() if settings.tcp or sys.platform == "win32" else PseudoTerminal()
+    port = open_device_port(tcp=settings.tcp)
     with contextlib.closing(port), _open_log(settings) as file:
         board = _device(settings, file)
         on_ready(port.url)
@@ -125,7 +125,7 @@ def _device(settings: _Settings, file: IO[str] | None) -> _Device:
     return _RealBoard(settings, start_ns, log)
 
 
-def _turn(board: _Device, port: Port) -> None:
+def _turn(board: _Device, port: DevicePort) -> None:
     board.run(time.perf_counter_ns())
     if data := port.read():
         board.take(data, time.perf_counter_ns())
@@ -133,7 +133,7 @@ def _turn(board: _Device, port: Port) -> None:
         port.write(chunk)
 
 
-def _wait(board: _Device, port: Port, wakes: list[Any]) -> None:
+def _wait(board: _Device, port: DevicePort, wakes: list[Any]) -> None:
     """Until the next edge, arrival or byte, but never so long that a stop goes unnoticed."""
     timeout_s = _LONGEST_WAIT_S
     for due_ns in (board.due_ns(), board.out.due_ns()):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 from typing import Any, Protocol
 
 
-class Port(Protocol):
+class DevicePort(Protocol):
     """The device's end of a port."""
 
     url: str
@@ -30,7 +31,7 @@ class Port(Protocol):
         ...
 
 
-class PseudoTerminal:
+class _PseudoTerminal:
     """A pseudo-terminal; the host opens its other end like any serial port."""
 
     def __init__(self) -> None:
@@ -44,28 +45,24 @@ class PseudoTerminal:
         self.url = os.ttyname(self._slave)
 
     def waits_on(self) -> list[Any]:
-        """See `Port`."""
         return [self._master]
 
     def read(self) -> bytes:
-        """See `Port`."""
         try:
             return os.read(self._master, 4096)
         except BlockingIOError:
             return b""
 
     def write(self, data: bytes) -> None:
-        """See `Port`."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._master, data)
 
     def close(self) -> None:
-        """See `Port`."""
         os.close(self._master)
         os.close(self._slave)
 
 
-class Tcp:
+class _Tcp:
     """One TCP client at a time on the loopback; others are turned away."""
 
     def __init__(self) -> None:
@@ -75,11 +72,9 @@ class Tcp:
         self.url = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
 
     def waits_on(self) -> list[Any]:
-        """See `Port`."""
         return [self._server] if self._client is None else [self._server, self._client]
 
     def read(self) -> bytes:
-        """See `Port`."""
         with contextlib.suppress(BlockingIOError):
             newcomer, _ = self._server.accept()
             if self._client is not None:
@@ -102,13 +97,16 @@ class Tcp:
         return data
 
     def write(self, data: bytes) -> None:
-        """See `Port`."""
         if self._client is not None:
             with contextlib.suppress(OSError):
                 self._client.send(data)
 
     def close(self) -> None:
-        """See `Port`."""
         if self._client is not None:
             self._client.close()
         self._server.close()
+
+
+def open_device_port(*, tcp: bool) -> DevicePort:
+    """A pseudo-terminal; TCP on the loopback where ``tcp`` asks for it, or on Windows."""
+    return _Tcp() if tcp or sys.platform == "win32" else _PseudoTerminal()
