@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +13,11 @@ class DispenserSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: Literal["protocol"] = Field(
+        "protocol",
+        description="What the dispenser speaks: drivers/PROTOCOL.md; 'text_valve' is a box that "
+        "takes text commands, see docs/text_valve.md",
+    )
     watchdog_ms: int = Field(
         1_000, ge=50, le=10_000, description="Device goes to rest when the host is silent, ms"
     )

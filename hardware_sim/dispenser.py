@@ -1,4 +1,6 @@
-"""The firmware behind a port, in real time: a pseudo-terminal, or TCP where there is none.
+"""A dispenser behind a port, in real time: a pseudo-terminal, or TCP where there is none.
+
+The firmware by `SimDispenserSettings`, or a box with text commands by `SimTextValveSettings`.
 
     with start_simulated_dispenser(SimDispenserSettings()) as dispenser:
         link = SerialLink(SerialLinkSettings(port=dispenser.url))
@@ -15,124 +17,35 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import select
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
+from hardware_sim.device_port import DevicePort, open_device_port
 from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
 from hardware_sim.gate_log import Edge, GateEdge, PumpEdge, StopEdge, format_line
 from hardware_sim.own_core import keep_to_last_core
+from hardware_sim.text_valve import SimTextValveSettings, TextBox
 from sorter.errors import LinkError, SettingsError
 from sorter.processes import ignore_interrupts, interrupts_held
 
-__all__ = ["SimDispenserSettings", "SimulatedDispenser", "serve", "start_simulated_dispenser"]
+__all__ = [
+    "SimDispenserSettings",
+    "SimTextValveSettings",
+    "SimulatedDispenser",
+    "serve",
+    "start_simulated_dispenser",
+]
+
+_Settings = SimDispenserSettings | SimTextValveSettings
+_Device = SimulatedBoard | TextBox
 
 _LONGEST_WAIT_S = 0.1
 _START_S = 30.0
-
-
-class _Port(Protocol):
-    """The device's end of a port."""
-
-    url: str
-
-    def waits_on(self) -> list[Any]:
-        """What ``select`` can wait on."""
-        ...
-
-    def read(self) -> bytes:
-        """What the host has sent; never blocks."""
-        ...
-
-    def write(self, data: bytes) -> None:
-        """Send; drop what nobody takes, as a serial line does."""
-        ...
-
-    def close(self) -> None:
-        """Release it."""
-        ...
-
-
-class _PseudoTerminal:
-    """A pseudo-terminal; the host opens its other end like any serial port."""
-
-    def __init__(self) -> None:
-        import pty
-        import tty
-
-        self._master, self._slave = pty.openpty()
-        # Held open, so that the device survives a host that comes and goes.
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self.url = os.ttyname(self._slave)
-
-    def waits_on(self) -> list[Any]:
-        return [self._master]
-
-    def read(self) -> bytes:
-        try:
-            return os.read(self._master, 4096)
-        except BlockingIOError:
-            return b""
-
-    def write(self, data: bytes) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._master, data)
-
-    def close(self) -> None:
-        os.close(self._master)
-        os.close(self._slave)
-
-
-class _Tcp:
-    """One TCP client at a time on the loopback; others are turned away."""
-
-    def __init__(self) -> None:
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._server.setblocking(False)
-        self._client: socket.socket | None = None
-        self.url = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
-
-    def waits_on(self) -> list[Any]:
-        return [self._server] if self._client is None else [self._server, self._client]
-
-    def read(self) -> bytes:
-        with contextlib.suppress(BlockingIOError):
-            newcomer, _ = self._server.accept()
-            if self._client is not None:
-                newcomer.close()
-            else:
-                newcomer.setblocking(False)
-                newcomer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._client = newcomer
-        if self._client is None:
-            return b""
-        try:
-            data = self._client.recv(4096)
-        except BlockingIOError:
-            return b""
-        except OSError:
-            data = b""
-        if not data:
-            self._client.close()
-            self._client = None
-        return data
-
-    def write(self, data: bytes) -> None:
-        if self._client is not None:
-            with contextlib.suppress(OSError):
-                self._client.send(data)
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        self._server.close()
 
 
 class _RealBoard(SimulatedBoard):
@@ -145,10 +58,11 @@ class _RealBoard(SimulatedBoard):
 class _Log:
     """The gate log; a line is out before the call returns. A board's `Witness`."""
 
-    def __init__(self, file: IO[str] | None, rest: str, start_ns: int) -> None:
+    def __init__(self, file: IO[str] | None, rest: str, start_ns: int, *, has_pump: bool) -> None:
         self._file = file
         self._put(GateEdge(start_ns, rest, start_ns), start=True)
-        self._put(PumpEdge(start_ns, True), start=True)
+        if has_pump:
+            self._put(PumpEdge(start_ns, True), start=True)
 
     def switched(self, switched_ns: int, outlet: str, effective_ns: int) -> None:
         self._put(GateEdge(switched_ns, outlet, effective_ns))
@@ -165,7 +79,7 @@ class _Log:
 
 
 def serve(
-    settings: SimDispenserSettings,
+    settings: _Settings,
     on_ready: Callable[[str], None],
     stopped: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -183,17 +97,15 @@ def serve(
 
 
 def _serve(
-    settings: SimDispenserSettings,
+    settings: _Settings,
     on_ready: Callable[[str], None],
-    attend: Callable[[SimulatedBoard], bool],
+    attend: Callable[[_Device], bool],
     wakes: list[Any],
 ) -> None:
     """Run the device; ``attend`` feeds the board's inputs each turn, and says when it is over."""
-    port: _Port = _Tcp() if settings.tcp or sys.platform == "win32" else _PseudoTerminal()
+    port = open_device_port(tcp=settings.tcp)
     with contextlib.closing(port), _open_log(settings) as file:
-        # The log begins when the board's clock does.
-        start_ns = time.perf_counter_ns()
-        board = _RealBoard(settings, start_ns, _Log(file, settings.outlets[0], start_ns))
+        board = _device(settings, file)
         on_ready(port.url)
         try:
             while not attend(board):
@@ -203,7 +115,17 @@ def _serve(
             board.power_off()
 
 
-def _turn(board: SimulatedBoard, port: _Port) -> None:
+def _device(settings: _Settings, file: IO[str] | None) -> _Device:
+    # The log begins when the board's clock does.
+    start_ns = time.perf_counter_ns()
+    has_pump = isinstance(settings, SimDispenserSettings)
+    log = _Log(file, settings.outlets[0], start_ns, has_pump=has_pump)
+    if isinstance(settings, SimTextValveSettings):
+        return TextBox(settings, start_ns, time.perf_counter_ns, log.switched)
+    return _RealBoard(settings, start_ns, log)
+
+
+def _turn(board: _Device, port: DevicePort) -> None:
     board.run(time.perf_counter_ns())
     if data := port.read():
         board.take(data, time.perf_counter_ns())
@@ -211,7 +133,7 @@ def _turn(board: SimulatedBoard, port: _Port) -> None:
         port.write(chunk)
 
 
-def _wait(board: SimulatedBoard, port: _Port, wakes: list[Any]) -> None:
+def _wait(board: _Device, port: DevicePort, wakes: list[Any]) -> None:
     """Until the next edge, arrival or byte, but never so long that a stop goes unnoticed."""
     timeout_s = _LONGEST_WAIT_S
     for due_ns in (board.due_ns(), board.out.due_ns()):
@@ -221,7 +143,7 @@ def _wait(board: SimulatedBoard, port: _Port, wakes: list[Any]) -> None:
 
 
 @contextlib.contextmanager
-def _open_log(settings: SimDispenserSettings) -> Iterator[IO[str] | None]:
+def _open_log(settings: _Settings) -> Iterator[IO[str] | None]:
     if settings.gate_log is None:
         yield None
     else:
@@ -282,7 +204,7 @@ class SimulatedDispenser:
         self.stop()
 
 
-def start_simulated_dispenser(settings: SimDispenserSettings) -> SimulatedDispenser:
+def start_simulated_dispenser(settings: _Settings) -> SimulatedDispenser:
     """Start a device in a process of its own; it ends with `SimulatedDispenser.stop`, and by
     itself when this process dies, however it dies.
 
@@ -355,17 +277,19 @@ class _Exposed:
         board.exposed(self.at_ns)
 
 
-def _attend(orders: Connection, board: SimulatedBoard) -> bool:
-    """Do what the parent has ordered; whether it has gone."""
+def _attend(orders: Connection, board: _Device) -> bool:
+    """Do what the parent has ordered; whether it has gone. A text valve has no such inputs."""
     try:
         while orders.poll():
-            orders.recv().do(board)
+            order = orders.recv()
+            if isinstance(board, SimulatedBoard):
+                order.do(board)
     except (EOFError, OSError):
         return True
     return False
 
 
-def _child(settings: SimDispenserSettings, parent: Connection) -> None:
+def _child(settings: _Settings, parent: Connection) -> None:
     # Ctrl-C goes to the whole terminal: the controller drains first, then stops this device.
     ignore_interrupts()
     keep_to_last_core()

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.dispenser import SerialDispenser
+from drivers.dispenser import DispenserSettings, SerialDispenser
 from drivers.ports import Camera
 from drivers.pump_output import DevicePump
 from hardware_sim.demo_rig import TRUTH_LOG, DemoSettings, rig_of, scene_of
@@ -185,6 +185,7 @@ def sort_virtual(
     stop: StopRequest = lambda: None,
 ) -> tuple[Counters, list[GateEdge]]:
     """The same on a given rig, with any record; returns the counters and what the gate did."""
+    assert isinstance(rig.dispenser, DispenserSettings)
     clock = VirtualClock(START_NS)
     device = VirtualDispenser(SimDispenserSettings(seed=settings.seed), clock)
 

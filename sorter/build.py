@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import cv2
 
-from drivers.ports import Camera, Clock, Dispenser, Pump
+from drivers.dispenser import SerialDispenser
+from drivers.ports import Camera, Clock, Dispenser, Link, Pump
+from drivers.pump_output import DevicePump
+from drivers.text_valve import TextValve, TextValveSettings
 from models.bundle import Bundle, load_bundle
 from models.infer import Classifier
 from sorter.controller import Controller, Oversight
@@ -36,6 +39,21 @@ def load_model(rig: RigSettings) -> tuple[Bundle, Classifier]:
     classifier = Classifier(bundle, rig.model.infer)
     classifier.warm_up()
     return bundle, classifier
+
+
+def build_dispenser(rig: RigSettings, link: Link, clock: Clock) -> Dispenser:
+    """The dispenser that the settings choose, not yet connected."""
+    chosen = rig.dispenser
+    if isinstance(chosen, TextValveSettings):
+        return TextValve(link, clock, chosen, baud=rig.port.baud)
+    return SerialDispenser(link, clock, chosen)
+
+
+def build_pump(dispenser: Dispenser, clock: Clock) -> Pump | None:
+    """The dispenser's own pump-hold output; None where it has none, and nothing holds the flow."""
+    if not isinstance(dispenser, SerialDispenser):
+        return None
+    return DevicePump(dispenser, clock, lambda: dispenser.held)
 
 
 def build_vision(rig: RigSettings, bundle: Bundle, classifier: Classifier) -> PixelVision:

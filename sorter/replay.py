@@ -20,6 +20,7 @@ from models.bundle import Bundle, Manifest
 from sorter.build import build_controller
 from sorter.detection import Detection
 from sorter.errors import CheckFailed, InputError
+from sorter.guarantees import guarantees_of
 from sorter.journal import Step, pack_command, unpack_detection, unpack_event
 from sorter.life import RunState
 from sorter.record_reader import RecordReader, open_record
@@ -173,11 +174,12 @@ class _TapeVision:
 
 
 class _TapeDispenser:
-    def __init__(self, tape: _Tape) -> None:
+    def __init__(self, tape: _Tape, rig: RigSettings) -> None:
         self._tape = tape
+        self._guarantees = guarantees_of(rig)
 
     def guarantees(self) -> Guarantees:
-        return Guarantees(True, True, True, True, True)
+        return self._guarantees
 
     def connect(self) -> dict[str, Any]:
         return {}
@@ -294,7 +296,7 @@ def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdict
         rig,
         clock=_TapeClock(tape),
         camera=_TapeCamera(tape, rig),
-        dispenser=_TapeDispenser(tape),
+        dispenser=_TapeDispenser(tape, rig),
         vision=_TapeVision(tape, manifest.size_px),
         bundle=Bundle(Path("record"), manifest, b""),
         record=sink,

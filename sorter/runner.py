@@ -19,19 +19,25 @@ from pathlib import Path
 from typing import Protocol
 
 from drivers.clock import MonotonicClock
-from drivers.dispenser import SerialDispenser
 from drivers.mmcore_camera import MMCoreCamera
 from drivers.ports import Clock, Dispenser
-from drivers.pump_output import DevicePump
 from drivers.serial_link import SerialLink
-from sorter.build import build_controller, build_vision, load_model
+from sorter.build import (
+    build_controller,
+    build_dispenser,
+    build_pump,
+    build_vision,
+    load_model,
+)
 from sorter.controller import Controller
 from sorter.errors import DispenserError, RecordError, RunFault, SorterError
 from sorter.faults import Response
+from sorter.guarantees import describe, guarantees_of, hold, refuse_unattended
 from sorter.life import RunState
 from sorter.limits import reached
 from sorter.overseer import Overseer, Sources
 from sorter.record import EndReason, Recorder, RunMeta
+from sorter.record_rows import EventRow
 from sorter.settings import RigSettings
 
 SWITCH_S = 2e-4
@@ -61,17 +67,18 @@ def run_rig(
     Raises:
         SorterError: what couldn't be opened, or what faulted; flow held, gate at rest.
     """
+    refuse_unattended(guarantees_of(rig), rig.run.unattended)
     clock = MonotonicClock()
     bundle, classifier = load_model(rig)
     vision = build_vision(rig, bundle, classifier)
     camera = MMCoreCamera(rig.camera, clock)
     try:
-        dispenser = SerialDispenser(SerialLink(rig.port), clock, rig.dispenser)
+        dispenser = build_dispenser(rig, SerialLink(rig.port), clock)
         try:
             _check_outlets(rig, dispenser.connect())
             # Told now rather than when all is built: a button that is pressed.
             dispenser.arm()
-            pump = DevicePump(dispenser, clock, lambda: dispenser.held)
+            pump = build_pump(dispenser, clock)
             meta = run_meta(rig, toml, bundle.manifest.model_dump(mode="json"), clock.now_ns())
             path = rig.record.folder / f"{meta.run_id}.sqlite"
             recorder = Recorder.start(path, meta, rig.record)
@@ -88,6 +95,8 @@ def run_rig(
                 pump=pump,
                 oversight=overseer,
             )
+            for line in describe(dispenser.guarantees()):
+                recorder.event(EventRow(clock.now_ns(), "warning", "not_guaranteed", line))
             ready(recorder)
             return _turn_and_end(controller, recorder, rig, clock, dispenser, stop, overseer)
         finally:
@@ -242,7 +251,7 @@ def _respond(controller: Controller, overseer: Overseer, now_ns: int) -> None:
 def _hold_and_rest_quietly(dispenser: Dispenser, clock: Clock) -> None:
     """After a fault; when the link is the fault, the firmware's watchdog does it."""
     try:
-        dispenser.hold(clock.now_ns())
+        hold(dispenser, clock.now_ns())
         dispenser.rest(clock.now_ns())
     except SorterError:
         return

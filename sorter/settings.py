@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from drivers.dispenser import DispenserSettings
 from drivers.mmcore_camera import MMCoreCameraSettings
 from drivers.serial_link import SerialLinkSettings
+from drivers.text_valve_settings import TextValveSettings
 from models.infer import InferSettings
 from sorter.decide import DecideSettings, OutletSettings
 from sorter.faults import FaultSettings
@@ -37,6 +39,23 @@ class ModelSettings(BaseModel):
     infer: InferSettings = Field(default_factory=InferSettings)
 
 
+def _kind(dispenser: Any) -> Any:
+    """What a dispenser speaks; without a word about it, the project's own protocol."""
+    if isinstance(dispenser, Mapping):
+        return dispenser.get("kind", "protocol")
+    return getattr(dispenser, "kind", None)
+
+
+DispenserChoice = Annotated[
+    Annotated[DispenserSettings, Tag("protocol")] | Annotated[TextValveSettings, Tag("text_valve")],
+    Discriminator(
+        _kind,
+        custom_error_type="dispenser_kind",
+        custom_error_message="kind must be 'protocol' or 'text_valve'",
+    ),
+]
+
+
 class RunSettings(BaseModel):
     """How a run ends, and what it is told."""
 
@@ -54,6 +73,10 @@ class RunSettings(BaseModel):
     drain_s: float = Field(
         4.0, gt=0, description="longest wait at the end for what is under way, s"
     )
+    unattended: bool = Field(
+        False,
+        description="nobody stands by: refused where the dispenser can't end a failure by itself",
+    )
     shadow: bool = Field(False, description="decide and record, but leave the gate at rest")
     note: str = Field("", description="free text that is kept in the record")
     seed: int | None = Field(None, description="seed of a simulated rig; none on a real one")
@@ -66,7 +89,7 @@ class RigSettings(BaseModel):
 
     camera: MMCoreCameraSettings
     port: SerialLinkSettings
-    dispenser: DispenserSettings = Field(default_factory=DispenserSettings)
+    dispenser: DispenserChoice = Field(default_factory=DispenserSettings)
     outlets: OutletSettings = Field(default_factory=OutletSettings)
     junction: JunctionSettings = Field(default_factory=JunctionSettings)
     liquid: LiquidSettings = Field(default_factory=LiquidSettings)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from sorter.settings_model import allowed, default_of, fits, is_mapping, nested_models
+from sorter.settings_model import allowed, default_of, fits, is_mapping, literals, nested_models
 
 _WIDTH = 98
 
@@ -38,8 +38,8 @@ def dump_commented_toml(
 def settings_reference(model: type[BaseModel], title: str) -> str:
     """A Markdown page with one table for each table of the settings file."""
     parts = [f"# {title}\n"]
-    for name, one in _tables(model, ""):
-        parts.append(f"## `[{name}]`\n" if name else "## At the top of the file\n")
+    for name, tag, one in _tables(model, ""):
+        parts.append(f"## `[{name}]`{tag}\n" if name else "## At the top of the file\n")
         parts.append(f"{_summary(one)}\n")
         rows = [
             f"| `{key}` | {_cell(field.description or '')} | {_cell(allowed(field))} | "
@@ -53,11 +53,24 @@ def settings_reference(model: type[BaseModel], title: str) -> str:
     return "\n".join(parts)
 
 
-def _tables(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:
-    yield prefix, model
+def _tables(
+    model: type[BaseModel], prefix: str, tag: str = ""
+) -> Iterator[tuple[str, str, type[BaseModel]]]:
+    """Name, what tells it from others of that name, and model of every table."""
+    yield prefix, tag, model
     for name, field in model.model_fields.items():
-        for nested in nested_models(field.annotation):
-            yield from _tables(nested, f"{prefix}.{name}" if prefix else name)
+        models = nested_models(field.annotation)
+        for nested in models:
+            tag = _tag(nested) if len(models) > 1 else ""
+            yield from _tables(nested, f"{prefix}.{name}" if prefix else name, tag)
+
+
+def _tag(model: type[BaseModel]) -> str:
+    """The field whose only value says that this model of a union is meant."""
+    for name, field in model.model_fields.items():
+        if len(literals(field.annotation)) == 1:
+            return f" with `{name} = {_shown_default(field).strip('`')}`"
+    return ""
 
 
 def _table(model: type[BaseModel], values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:

@@ -47,6 +47,14 @@ def test_settings_in_readme_are_accepted() -> None:
         parse_toml(block, RigSettings, on="README.md")
 
 
+def test_settings_of_a_text_valve_are_accepted() -> None:
+    text = (ROOT / "docs" / "text_valve.md").read_text(encoding="utf-8")
+    (block,) = [body for kind, body in BLOCK.findall(text) if kind == "toml"]
+    camera = "[camera]\nconfig_file = 'camera.cfg'\n"
+    rig = parse_toml(camera + block, RigSettings, on="docs/text_valve.md")
+    assert rig.dispenser.kind == "text_valve"
+
+
 def test_commands_in_documents_are_targets_of_make() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))

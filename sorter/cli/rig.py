@@ -136,10 +136,14 @@ def _sort(
     rig_file: Path, console: Console, interrupts: Interrupts, **changes: Any
 ) -> tuple[Path, str]:
     """Run the controller with a live display; returns the record and how the run ended."""
+    from sorter.guarantees import describe, guarantees_of, refuse_unattended
     from sorter.settings import load_rig
 
     rig = load_rig(rig_file)
     rig = rig.model_copy(update={"run": rig.run.model_copy(update=changes)})
+    refuse_unattended(guarantees_of(rig), rig.run.unattended)
+    for line in describe(guarantees_of(rig)):
+        console.print(f"[yellow]not guaranteed:[/] {line}", soft_wrap=True)
     console.print("starting camera, dispenser, model and record …")
     if interrupts.count:
         raise KeyboardInterrupt

@@ -160,7 +160,7 @@ def test_the_emergency_stop_is_a_fault(tmp_path: Path) -> None:
     for word in ("emergency stop is latched (PIN)", "release the emergency stop button"):
         assert word in command.said
     assert "Traceback" not in command.said
-    assert (ending(tmp_path).end_reason, ending(tmp_path).exit_code) == ("fault", 3)
+    assert (ending(tmp_path).end_reason, ending(tmp_path).exit_code) == ("fault", 4)
     assert_all_gone(processes)
     assert [edge.held for edge in edges if isinstance(edge, PumpEdge)][-1]
     assert [edge.cause for edge in edges if isinstance(edge, StopEdge)][-1] == "PIN"

@@ -125,6 +125,29 @@ class Ticking:
         """Nothing is held."""
 
 
+def _rig(limits: LimitSettings, duration_s: float, prime_s: float, *, shadow: bool) -> RigSettings:
+    return RigSettings(
+        camera=MMCoreCameraSettings(
+            config_file=Path("none.cfg"), pitch_um=PITCH_UM, width_px=WIDTH_PX
+        ),
+        port=SerialLinkSettings(port="virtual"),
+        liquid=LiquidSettings(displaced_um=0.0),
+        limits=limits,
+        run=RunSettings(duration_s=duration_s, shadow=shadow, prime_s=prime_s),
+    )
+
+
+def _overseer(
+    rig: RigSettings,
+    watch: WatchSettings,
+    faults: FaultSettings | None,
+    dispenser: SerialDispenser,
+    free_mb: Callable[[], float],
+) -> Overseer:
+    sources = Sources(lambda: 0.6, free_mb, dispenser.clock_bound_us)
+    return Overseer(watch, faults or FaultSettings(), rig.track.channel, sources, START_NS)
+
+
 def sort(
     bodies: Sequence[Moving],
     *,
@@ -151,25 +174,13 @@ def sort(
         limits: what ends the run.
         meddle: called once a turn with the device and the time.
     """
-    rig = RigSettings(
-        camera=MMCoreCameraSettings(
-            config_file=Path("none.cfg"), pitch_um=PITCH_UM, width_px=WIDTH_PX
-        ),
-        port=SerialLinkSettings(port="virtual"),
-        liquid=LiquidSettings(displaced_um=0.0),
-        limits=limits or LimitSettings(),
-        run=RunSettings(duration_s=duration_s, shadow=shadow, prime_s=prime_s),
-    )
+    rig = _rig(limits or LimitSettings(), duration_s, prime_s, shadow=shadow)
     clock, trace = VirtualClock(START_NS), Trace()
     device = VirtualDispenser(SimDispenserSettings(), clock)
-    dispenser = SerialDispenser(device.link, clock, rig.dispenser, draw_session=lambda: 1)
+    dispenser = SerialDispenser(device.link, clock, draw_session=lambda: 1)
     dispenser.connect()
     dispenser.arm()
-    overseer = None
-    if watch is not None:
-        sources = Sources(lambda: 0.6, free_mb, dispenser.clock_bound_us)
-        responses = faults or FaultSettings()
-        overseer = Overseer(watch, responses, rig.track.channel, sources, START_NS)
+    overseer = watch and _overseer(rig, watch, faults, dispenser, free_mb)
     controller = build_controller(
         rig,
         clock=clock,

@@ -200,7 +200,8 @@ def test_dump_of_a_part() -> None:
 
 def test_reference_lists_every_table_and_key() -> None:
     page = settings_reference(Rig, "Settings")
-    assert "## `[window]`" in page
+    assert "## `[window]`\n" in page
+    assert '## `[camera]` with `kind = "lab"`\n' in page
     assert "| `smallest_um` | Smallest diameter, µm. | a number, > 0 | `80.0` |" in page
     assert "| `name` | What people call it. | text | required |" in page
 
