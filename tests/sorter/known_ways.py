@@ -180,7 +180,7 @@ def sort(
     dispenser = SerialDispenser(device.link, clock, draw_session=lambda: 1)
     dispenser.connect()
     dispenser.arm()
-    overseer = watch and _overseer(rig, watch, faults, dispenser, free_mb)
+    overseer = _overseer(rig, watch, faults, dispenser, free_mb) if watch else None
     controller = build_controller(
         rig,
         clock=clock,
