@@ -82,7 +82,7 @@ def run_rig(
             meta = run_meta(rig, toml, bundle.manifest.model_dump(mode="json"), clock.now_ns())
             path = rig.record.folder / f"{meta.run_id}.sqlite"
             recorder = Recorder.start(path, meta, rig.record)
-            sources = Sources(vision.light, partial(_free_mb, path), dispenser.clock_bound_us)
+            sources = Sources(vision.light, partial(_free_mb, path), _clock_bound(dispenser))
             overseer = Overseer(rig.watch, rig.faults, rig.track.channel, sources, clock.now_ns())
             controller = build_controller(
                 rig,
@@ -103,6 +103,11 @@ def run_rig(
             dispenser.close()
     finally:
         camera.close()
+
+
+def _clock_bound(dispenser: Dispenser) -> Callable[[int], int]:
+    """What the overseer watches; of a dispenser without a clock the bound is a setting."""
+    return dispenser.clock_bound_us if dispenser.guarantees().device_clock else lambda _: 0
 
 
 def _free_mb(record: Path) -> float:

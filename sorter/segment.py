@@ -50,6 +50,7 @@ class Segmenter:
         self.settings = settings
         self.pitch_um = pitch_um
         self.shape = shape
+        self._white = float(2**bit_depth - 1)
         self.dtype = np.dtype(np.uint8 if bit_depth == 8 else np.uint16)
         self._grid = Grid.fit(shape, pitch_um, settings.find.coarsest_um)
         self._finder = Finder(settings.find, pitch_um=pitch_um, grid=self._grid)
@@ -89,7 +90,7 @@ class Segmenter:
         """Mean of the background over full scale; None before the first frame."""
         if not self.background.ready:
             return None
-        return float(self.background.level.mean()) / float(256**self.dtype.itemsize - 1)
+        return float(self.background.level.mean()) / self._white
 
     def settle(self) -> None:
         """Let the background learn from the last frame; the next `detect` does so otherwise."""
