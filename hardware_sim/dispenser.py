@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import IO, Any, Protocol
 
-from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
+from hardware_sim.dispenser_board import SimulatedBoard
+from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import Edge, GateEdge, PumpEdge, StopEdge, format_line
 from hardware_sim.own_core import keep_to_last_core
 from sorter.errors import LinkError, SettingsError
