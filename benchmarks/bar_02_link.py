@@ -3,10 +3,11 @@
     python -m benchmarks.bar_02_link [--runs 5] [--commands 1200] [--rate-hz 206]
 
 The simulated dispenser runs in a process of its own behind a real pseudo-terminal and lets bytes
-through at 10 bits each, both ways. Commands are sent at a steady pace, each for an opening of 20 ms
-that begins 150 ms later; openings of one outlet may overlap, and each is reported for itself. A
-run's rate is that of the reports: all but the first, over the time from the first to the last. The
-interval is Student's, over the runs. Where Windows has no pseudo-terminal, TCP stands for it.
+through at 10 bits each, both ways. Commands are sent at a steady pace, each for an opening of 80 ms
+that begins 120 ms later, as on a rig; openings of one outlet may overlap, and each is reported for
+itself. A run's rate is that of the reports: all but the first, over the time from the first to the
+last. The interval is Student's, over the runs. Where Windows has no pseudo-terminal, TCP stands for
+it.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def measure(seed: int, n: int, rate_hz: float) -> Measured:
                 clock,
                 n,
                 every_ns=round(1e9 / rate_hz),
-                length_us=20_000,
-                ahead_ns=150 * MS,
+                length_us=80_000,
+                ahead_ns=120 * MS,
             )
             resent = dispenser.counters.resent
     if fed.refused:

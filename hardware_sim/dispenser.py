@@ -26,7 +26,8 @@ from multiprocessing.connection import Connection
 from typing import IO, Any
 
 from hardware_sim.device_port import DevicePort, open_device_port
-from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
+from hardware_sim.dispenser_board import SimulatedBoard
+from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import Edge, GateEdge, PumpEdge, StopEdge, format_line
 from hardware_sim.own_core import keep_to_last_core
 from hardware_sim.text_valve import SimTextValveSettings, TextBox

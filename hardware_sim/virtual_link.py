@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from drivers.ports import Clock
-from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard, Witness
+from hardware_sim.dispenser_board import SimulatedBoard, Witness
+from hardware_sim.dispenser_model import SimDispenserSettings
 
 # The firmware's counter wraps: it must look at it more often than that.
 _LOOKS_EVERY_NS = 1_000_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 import pytest
@@ -10,60 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers import protocol as wire
-from drivers.levels import Kind, Levels
-from drivers.passages import Passages
-from drivers.ports import DispenserEvent, Guarantees, Link, Passed, Pedal, Stopped
+from drivers.levels import Levels
+from drivers.ports import DispenserEvent, Guarantees, Stopped
 from drivers.stop_and_hold import StopAndHold
 from hardware_sim.dispenser_model import SimDispenserSettings
 from sorter.errors import DispenserError, LinkError
-from tests.drivers.virtual_time import MS, SECOND, Bench
-
-
-def connected(device: SimDispenserSettings | None = None) -> Bench:
-    bench = Bench(device)
-    bench.dispenser.connect()
-    return bench
-
-
-def flowing(device: SimDispenserSettings | None = None) -> Bench:
-    bench = connected(device)
-    bench.dispenser.arm()
-    bench.dispenser.flow(bench.clock.ns)
-    bench.run(20 if device is None else 1_000)
-    assert not bench.device.held
-    return bench
+from tests.drivers.virtual_time import SECOND, Bench, Filtered, connected, filtered, flowing
 
 
 def causes(events: list[DispenserEvent]) -> list[str]:
     return [one.cause for one in events if isinstance(one, Stopped)]
-
-
-class Filtered:
-    """A link on which some of the device's lines are lost."""
-
-    def __init__(self, link: Link, is_lost: Callable[[bytes], bool]) -> None:
-        self._link = link
-        self.is_lost = is_lost
-
-    def write(self, data: bytes) -> None:
-        self._link.write(data)
-
-    def read(self) -> bytes:
-        # The simulated wire hands over whole lines.
-        lines = self._link.read().splitlines(keepends=True)
-        return b"".join(line for line in lines if not self.is_lost(line))
-
-    def close(self) -> None:
-        self._link.close()
-
-
-def filtered(is_lost: Callable[[bytes], bool]) -> tuple[Bench, Filtered]:
-    bench = Bench()
-    link = Filtered(bench.device.link, is_lost)
-    bench.dispenser = bench.driver(link, 0x5EED0001)
-    bench.dispenser.connect()
-    bench.dispenser.arm()
-    return bench, link
 
 
 # -- the edge that clears -----------------------------------------------------------------
@@ -365,175 +320,11 @@ def never_while_stopped(bench: Bench) -> None:
         stands[what] = stand
 
 
-# -- lines, light and inputs --------------------------------------------------------------
-
-
-@pytest.mark.parametrize("stopped", [False, True])
-@pytest.mark.parametrize("ready", [False, True])
-@pytest.mark.parametrize("fault", [False, True])
-def test_lines_to_other_machines(stopped: bool, ready: bool, fault: bool) -> None:
-    bench = flowing()
-    assert bench.device.lines == (False, False, False)
-    if stopped:
-        bench.device.press_estop()
-    bench.dispenser.lines(ready=ready, hold=False, fault=fault, now_ns=bench.clock.ns)
-    bench.run(20)
-    assert bench.device.lines == (ready and not stopped, stopped, fault or stopped)
-
-
-def test_light_comes_when_it_should() -> None:
-    bench = connected()
-    at_us = bench.dispenser.to_device_us(bench.clock.ns + 100 * MS)
-    bench.dispenser.light(at_us, 50_000, bench.clock.ns)
-    bench.run(98)
-    assert bench.dispenser.light_verdict == "OK"
-    assert not bench.device.lit
-    bench.run(4)
-    assert bench.device.lit
-    bench.run(50)
-    assert not bench.device.lit
-
-
-def test_light_that_comes_too_late_is_said() -> None:
-    bench = connected()
-    bench.dispenser.light(bench.dispenser.to_device_us(bench.clock.ns) - 5, 50_000, bench.clock.ns)
-    assert bench.dispenser.light_verdict == ""
-    bench.run(100)
-    assert bench.dispenser.light_verdict == "RANGE"
-    assert not bench.device.lit
-
-
-def test_the_foot_switch_is_told() -> None:
-    bench = connected()
-    bench.device.press_pedal()
-    bench.run(100)
-    bench.device.press_pedal(False)
-    bench.run(100)
-    assert [one.down for one in bench.events if isinstance(one, Pedal)] == [True, False]
-
-
-def test_exposures_are_counted_and_stamped() -> None:
-    bench = connected()
-    bench.run(250)
-    assert bench.dispenser.exposures is not None
-    assert bench.dispenser.exposures.count == 0
-    for _ in range(200):
-        bench.device.exposed(bench.clock.ns)
-        last_us = bench.device.device_us(bench.clock.ns)
-        bench.run(5)
-    bench.run(300)
-    assert bench.dispenser.exposures.count == 200
-    assert bench.dispenser.exposures.last_us == last_us
-
-
-def test_without_wires_there_are_no_pulses_and_no_passages() -> None:
-    bench = connected(SimDispenserSettings(exposure_pulses=False, optical_gates=False))
-    bench.device.exposed(bench.clock.ns)
-    bench.device.passed("collect", bench.clock.ns, MS)
-    assert bench.run(500) == []
-    assert bench.dispenser.exposures is not None
-    assert bench.dispenser.exposures.count == 0
-
-
-# -- passages -----------------------------------------------------------------------------
-
-
-def passages(bench: Bench) -> list[Passed]:
-    return [one for one in bench.events if isinstance(one, Passed)]
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.6])
-def test_each_passage_is_told_once(share: float) -> None:
-    dice = random.Random(share)
-    bench, _ = filtered(lambda line: line.startswith(b"G ") and dice.random() < share)
-    begun: list[tuple[str, int]] = []
-    for one in range(60):
-        outlet = ("waste", "collect")[one % 2]
-        began_ns = bench.clock.ns + 3 * MS
-        bench.device.passed(outlet, began_ns, 2 * MS)
-        begun.append((outlet, bench.device.device_us(began_ns)))
-        bench.run(dice.randrange(5, 150))
-    bench.run(5_000)
-    came = sorted(passages(bench), key=lambda one: one.seq)
-    assert [one.seq for one in came] == list(range(1, 61))
-    assert [(one.outlet, one.begun_us) for one in came] == begun
-    assert all(abs(one.length_us - 2_000) <= 1 for one in came)
-    assert bench.dispenser.counters.passages_lost == 0
-
-
-def test_passages_that_the_device_dropped_are_counted() -> None:
-    bench, link = filtered(lambda line: line.startswith(b"G "))
-    for _ in range(40):
-        bench.device.passed("collect", bench.clock.ns, MS)
-        bench.run(10)
-    assert passages(bench) == []
-    link.is_lost = lambda line: False
-    bench.run(2_000)
-    assert sorted(one.seq for one in passages(bench)) == list(range(9, 41))
-    assert bench.dispenser.counters.passages_lost == 8
-    # And it goes on from there.
-    bench.device.passed("collect", bench.clock.ns, MS)
-    bench.run(100)
-    assert passages(bench)[-1].seq == 41
-
-
-@settings(deadline=None)
-@given(st.permutations(range(1, 25)), st.lists(st.integers(1, 24), max_size=20))
-def test_any_order_of_passages_ends_in_all_of_them(order: list[int], again: list[int]) -> None:
-    book = Passages(1, 50)
-    assert [seq for seq in order + again if book.take(seq, 0)] == order
-    assert book.line(49) == b""
-    assert book.line(50) == wire.encode(wire.Seen(1, 24))
-    assert book.line(100) == b""
-    assert book.lost == 0
-
-
-def test_only_what_is_whole_is_acknowledged() -> None:
-    book = Passages(1, 0)
-    book.take(2, 0)
-    assert book.line(0) == b""
-    book.take(1, 0)
-    assert book.line(0) == wire.encode(wire.Seen(1, 2))
-    # Said again, because the device says it again: the first was lost.
-    book.take(1, 0)
-    assert book.line(0) == wire.encode(wire.Seen(1, 2))
-    book.take(2**32 - 1, 0)
-    assert book.lost == 2**32 - 1 - wire.KEPT_PASSAGES - 2
-
-
 # -- its parts ----------------------------------------------------------------------------
 
 
 def test_it_promises_everything() -> None:
     assert Bench().dispenser.guarantees() == Guarantees(True, True, True, True, True)
-
-
-def test_levels_are_said_in_the_order_of_their_weight_until_they_are_answered() -> None:
-    levels = Levels(10, most_tries=2)
-    for kind in (Kind.LINES, Kind.REST, Kind.PUMP, Kind.STOP):
-        levels.ask(kind, levels.next_number(), kind.name.encode(), 0)
-    assert levels.due(9) == []
-    assert levels.due(10) == [b"STOP", b"PUMP", b"REST", b"LINES"]
-    assert levels.answered(3) is Kind.PUMP
-    assert levels.answered(3) is None
-    levels.ask(Kind.REST, levels.next_number(), b"later", 10)
-    assert levels.answered(2) is None
-    assert levels.due(20) == [b"later"]
-    assert levels.due(30) == [b"STOP", b"LINES"]
-    assert levels.overdue() is None
-    assert levels.due(50) == [b"STOP", b"later"]
-    assert levels.overdue() is Kind.STOP
-    assert levels.due(70) == [b"STOP", b"later", b"LINES"]
-    levels.drop(Kind.STOP)
-    assert len(levels) == 2
-
-
-def test_numbers_go_round_without_nought() -> None:
-    levels = Levels(10, 2)
-    numbers = [levels.next_number() for _ in range(0x10001)]
-    assert numbers[0] == 1
-    assert numbers[0xFFFE:] == [0xFFFF, 1, 2]
-    assert 0 not in numbers
 
 
 SAID = {

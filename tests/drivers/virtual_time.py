@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 
 from drivers.dispenser import DispenserSettings, SerialDispenser
@@ -95,3 +96,55 @@ def _word(event: Acknowledged | Executed | Refused) -> str:
     if isinstance(event, Acknowledged):
         return "ack"
     return "done" if isinstance(event, Executed) else event.reason
+
+
+def connected(device: SimDispenserSettings | None = None) -> Bench:
+    """A bench after the handshake."""
+    bench = Bench(device)
+    bench.dispenser.connect()
+    return bench
+
+
+def armed(device: SimDispenserSettings | None = None) -> Bench:
+    """One whose emergency stop is clear."""
+    bench = connected(device)
+    bench.dispenser.arm()
+    return bench
+
+
+def flowing(device: SimDispenserSettings | None = None) -> Bench:
+    """One whose pump runs."""
+    bench = armed(device)
+    bench.dispenser.flow(bench.clock.ns)
+    bench.run(20 if device is None else 1_000)
+    assert not bench.device.held
+    return bench
+
+
+class Filtered:
+    """A link on which some of the device's lines are lost."""
+
+    def __init__(self, link: Link, is_lost: Callable[[bytes], bool]) -> None:
+        self._link = link
+        self.is_lost = is_lost
+
+    def write(self, data: bytes) -> None:
+        self._link.write(data)
+
+    def read(self) -> bytes:
+        # The simulated wire hands over whole lines.
+        lines = self._link.read().splitlines(keepends=True)
+        return b"".join(line for line in lines if not self.is_lost(line))
+
+    def close(self) -> None:
+        self._link.close()
+
+
+def filtered(is_lost: Callable[[bytes], bool]) -> tuple[Bench, Filtered]:
+    """An armed bench, and its link."""
+    bench = Bench()
+    link = Filtered(bench.device.link, is_lost)
+    bench.dispenser = bench.driver(link, 0x5EED0001)
+    bench.dispenser.connect()
+    bench.dispenser.arm()
+    return bench, link

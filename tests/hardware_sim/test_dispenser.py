@@ -26,7 +26,8 @@ from drivers.ports import (
 )
 from drivers.serial_link import SerialLink, SerialLinkSettings
 from hardware_sim.dispenser import serve, start_simulated_dispenser
-from hardware_sim.dispenser_model import DeviceClock, Happenings, SimDispenserSettings, Valve, Wire
+from hardware_sim.dispenser_board import Happenings
+from hardware_sim.dispenser_model import DeviceClock, SimDispenserSettings, Valve, Wire
 from hardware_sim.gate_log import (
     GateEdge,
     PumpEdge,
