@@ -68,7 +68,13 @@ def test_what_the_controller_tells_is_what_happened(whole: VirtualResult) -> Non
     assert counters.frames_dropped == 0
     assert counters.commands == len(trace.commands) > 0
     assert sum(counters.outlets.values()) == sum(counters.reasons.values()) == len(trace.objects)
-    assert [event.name for event in trace.events] == ["running", "draining", "stopped"]
+    assert [event.name for event in trace.events] == [
+        "ready",
+        "priming",
+        "running",
+        "draining",
+        "stopped",
+    ]
     for command in trace.commands:
         decision = trace.objects[command.object_id]
         assert (decision.outlet, decision.reason) == ("collect", "healthy")
@@ -128,7 +134,12 @@ def test_frames_lost_now_and_then_cost_no_safety(tmp_path: Path) -> None:
 def test_a_run_that_is_asked_to_stop_drains_first(tmp_path: Path) -> None:
     turns = iter(range(10**9))
     result = run_virtual(BUSY, tmp_path, stop=lambda: "Ctrl-C" if next(turns) > 8000 else None)
-    assert [event.text for event in result.trace.events] == ["started", "Ctrl-C", "stopped"]
+    assert [event.text for event in result.trace.events] == [
+        "everything answers",
+        "started",
+        "Ctrl-C (by operator)",
+        "stopped",
+    ]
     assert result.gate == [] or result.gate[-1].outlet == "waste"
     assert result.truth["unsafe"] == 0
 
