@@ -204,7 +204,9 @@ class Controller:
             self._journal.learnt()
         if now_ns - self._last_status_ns > STATUS_PERIOD_NS:
             self._publish(now_ns)
-        self._journal_step()
+        blob = self._journal.blob()
+        if blob is not None:
+            self._books.journal(blob)
         return frame is not None
 
     def _obey(self, now_ns: int) -> None:
@@ -238,8 +240,14 @@ class Controller:
             # Bodies that stand still would be learnt as background.
             self._last_frame = frame
             return 0
-        if self._last_frame is None:
+        last = self._last_frame
+        if last is None:
             self._primed_ns = frame.exposed_ns + self._prime_ns
+        elif frame.exposed_ns <= last.exposed_ns:
+            # Nobody can be followed back in time; the next frame shows this one as a gap.
+            text = f"frame {frame.number} is not later than frame {last.number}: counts as lost"
+            self._books.event(frame.received_ns, "warning", "frame_out_of_order", text)
+            return 0
         liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
         self._lost = self._answer_gap(frame, liquid_ns)
         result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
@@ -285,7 +293,9 @@ class Controller:
             return 0
         missing = frame.number - last.number - 1
         self._books.counters.frames_dropped += missing
-        gap_s = (frame.exposed_ns - last.exposed_ns) * 1e-9
+        # By the times and by the numbers: a camera's times may be wrong just then.
+        counted_ns = (missing + 1) * self._view.frame_period_ns
+        gap_s = max(frame.exposed_ns - last.exposed_ns, counted_ns) * 1e-9
         unseen = self._view.unseen(gap_s, liquid_ns)
         if unseen is not None:
             self._scheduler.blind(*unseen)
@@ -375,11 +385,6 @@ class Controller:
     def _publish(self, now_ns: int) -> None:
         self._last_status_ns = now_ns
         self._books.status(self.life.state.value, self._scheduler.waiting)
-
-    def _journal_step(self) -> None:
-        blob = self._journal.blob()
-        if blob is not None:
-            self._books.journal(blob)
 
     def _to(
         self, state: RunState, now_ns: int, by: str, why: str, *, level: Level = "info"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,11 +93,14 @@ class Bodies:
 class Ticking:
     """A camera without pixels: 200 frames/s, each in the host's hands 8 ms later."""
 
-    def __init__(self, clock: Clock, silent_from_s: float = np.inf) -> None:
+    def __init__(
+        self, clock: Clock, silent_from_s: float = np.inf, early: Collection[int] = ()
+    ) -> None:
         self._clock = clock
         self._next = 0
         self._stopped = False
         self._silent_ns = START_NS + silent_from_s * 1e9
+        self._early = early
 
     def info(self) -> CameraInfo:
         return CameraInfo("ticking", WIDTH_PX, 512, 8)
@@ -112,7 +115,10 @@ class Ticking:
         if exposed_ns >= self._silent_ns:
             return None
         self._next += 1
-        return Frame(NO_PIXELS, self._next - 1, exposed_ns, 100_000, exposed_ns + TRANSFER_NS)
+        received_ns = exposed_ns + TRANSFER_NS
+        if self._next - 1 in self._early:
+            exposed_ns -= 3 * PERIOD_NS
+        return Frame(NO_PIXELS, self._next - 1, exposed_ns, 100_000, received_ns)
 
     def waiting(self) -> int:
         exposed_ns = START_NS + self._next * PERIOD_NS
@@ -157,6 +163,7 @@ def sort(
     wishes: Sequence[tuple[float, RunState]] = (),
     prime_s: float = 0.0,
     silent_from_s: float = np.inf,
+    early: Collection[int] = (),
     watch: WatchSettings | None = None,
     faults: FaultSettings | None = None,
     free_mb: Callable[[], float] = lambda: 10_000.0,
@@ -168,6 +175,7 @@ def sort(
     Args:
         wishes: states that are asked for so many seconds after the start.
         silent_from_s: from when on the camera gives no frames.
+        early: numbers of frames whose times are before those of the frames before them.
         watch: looks for faults by these limits; nobody looks without.
         faults: what is done about them.
         free_mb: room on the disk.
@@ -184,7 +192,7 @@ def sort(
     controller = build_controller(
         rig,
         clock=clock,
-        camera=Ticking(clock, silent_from_s),
+        camera=Ticking(clock, silent_from_s, early),
         dispenser=dispenser,
         vision=Bodies(bodies),
         bundle=load_bundle("default"),

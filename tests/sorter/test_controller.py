@@ -157,3 +157,14 @@ def test_an_emergency_stop_ends_the_run() -> None:
 
     with pytest.raises(RunFault, match=r"emergency stop is latched \(PIN\).*emergency_stop"):
         sort([Moving(0.3)], meddle=press)
+
+
+def test_a_frame_of_before_the_last_one_counts_as_lost() -> None:
+    body = Moving(0.3)
+    trace, gate = sort([body], early=(65, 90, 91))
+    told = [event.text for event in trace.events if event.name == "frame_out_of_order"]
+    assert told[0] == "frame 65 is not later than frame 64: counts as lost"
+    assert len(told) == 3
+    assert [event.name for event in trace.events].count("frames_lost") == 2
+    assert list(final(trace).values()) == [("collect", "healthy")]
+    assert outlet_at(gate, body.arrives_ns) == "collect"
