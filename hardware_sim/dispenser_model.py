@@ -193,7 +193,12 @@ class SimulatedBoard(Hal):
         self._outlets = settings.outlets
         self._switched = switched
         self._at = 0
-        self.core = Core(self, settings.outlets, "simulated-dispenser", settings.queue)
+        self._queue = settings.queue
+        self.core = self.boot()
+
+    def boot(self) -> Core:
+        """Fresh firmware on this board."""
+        return Core(self, self._outlets, "simulated-dispenser", self._queue)
 
     def host_ns(self) -> int:
         """Host time, as the board runs on it."""

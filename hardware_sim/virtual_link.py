@@ -9,7 +9,7 @@ from hardware_sim.dispenser_model import SimDispenserSettings, SimulatedBoard
 _LOOKS_EVERY_NS = 1_000_000_000
 
 
-class _VirtualBoard(SimulatedBoard):
+class VirtualBoard(SimulatedBoard):
     """A board whose time is set from outside."""
 
     def __init__(self, settings: SimDispenserSettings, start_ns: int) -> None:
@@ -27,7 +27,7 @@ class _VirtualBoard(SimulatedBoard):
 class VirtualLink:
     """`drivers.ports.Link` of a `VirtualDispenser`; a read first lets the device catch up."""
 
-    def __init__(self, board: _VirtualBoard, dispenser: VirtualDispenser, clock: Clock) -> None:
+    def __init__(self, board: VirtualBoard, dispenser: VirtualDispenser, clock: Clock) -> None:
         self._board = board
         self._dispenser = dispenser
         self._clock = clock
@@ -58,6 +58,7 @@ class VirtualDispenser:
     Args:
         settings: the device; ``tcp`` and ``gate_log`` are not used.
         clock: virtual host time; the device is switched on at its now.
+        board: one that was made elsewhere, where something may go wrong with it.
 
     Attributes:
         link: the host's end of the wire. Waiting on it needs no help: a read advances the
@@ -66,8 +67,10 @@ class VirtualDispenser:
             oldest first; it starts at rest.
     """
 
-    def __init__(self, settings: SimDispenserSettings, clock: Clock) -> None:
-        self._board = _VirtualBoard(settings, clock.now_ns())
+    def __init__(
+        self, settings: SimDispenserSettings, clock: Clock, board: VirtualBoard | None = None
+    ) -> None:
+        self._board = board or VirtualBoard(settings, clock.now_ns())
         self._quiet_until_ns = clock.now_ns()
         self.gate_edges = self._board.edges
         self.link = VirtualLink(self._board, self, clock)

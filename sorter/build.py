@@ -82,8 +82,9 @@ def build_controller(
     vision: Vision,
     bundle: Bundle,
     record: RecordSink,
+    flowing_before: bool = False,
 ) -> Controller:
-    """The loop over the given camera, dispenser and vision."""
+    """The loop over the given camera, dispenser and vision; see `Controller`."""
     journal = Journal()
     noted = JournalledDispenser(dispenser, journal)
     liquid = Liquid(rig.liquid)
@@ -106,6 +107,7 @@ def build_controller(
         view=_view(rig),
         record=record,
         journal=journal,
+        flowing_before=flowing_before,
     )
 
 

@@ -92,7 +92,12 @@ class ViewGeometry:
 
 
 class Controller:
-    """One run of the loop over given parts; `sorter.build` wires them."""
+    """One run of the loop over given parts; `sorter.build` wires them.
+
+    Args:
+        flowing_before: bodies may be between view and junction when the run starts. Nobody has seen
+            them, so nothing is opened until even the slowest has passed.
+    """
 
     def __init__(
         self,
@@ -106,6 +111,7 @@ class Controller:
         view: ViewGeometry,
         record: RecordSink,
         journal: Journal,
+        flowing_before: bool = False,
     ) -> None:
         self._clock = clock
         self._camera = camera
@@ -116,6 +122,7 @@ class Controller:
         self._view = view
         self._record = record
         self._journal = journal
+        self._flowing_before = flowing_before
         self._drain_ns: int | None = None
         self._waits_in_view = False
         self._last_frame: Frame | None = None
@@ -227,7 +234,10 @@ class Controller:
     def _answer_gap(self, frame: Frame, liquid_ns: float) -> None:
         """Lost frames: count them, and if a body could have passed unseen, keep the gate shut."""
         last = self._last_frame
-        if last is None or frame.number <= last.number + 1:
+        if last is None:
+            self._answer_start(liquid_ns)
+            return
+        if frame.number <= last.number + 1:
             return
         missing = frame.number - last.number - 1
         self.counters.frames_dropped += missing
@@ -248,6 +258,12 @@ class Controller:
             f"{missing} frames lost before frame {frame.number}; "
             + ("what may have passed unseen goes to rest" if hides else "no body can have passed"),
         )
+
+    def _answer_start(self, liquid_ns: float) -> None:
+        """Whoever is past the view, or too far through it to be tracked, goes to rest."""
+        if self._flowing_before:
+            view = self._view
+            self._scheduler.blind(liquid_ns, liquid_ns + view.junction_um / view.min_speed_um_s * 1e9)
 
     def _anywhen(self, liquid_ns: float) -> Arrival:
         """Arrival of a body in view whose speed is not known."""
