@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
 from drivers.firmware.core import Core
@@ -62,11 +62,13 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """The pin led to an outlet other than rest: host times and device times, unwrapped.
+    """The pin led to an outlet other than rest: host times, and device times since the boot with
+    that number, unwrapped.
 
     ``off_ns`` is None while it still does.
     """
 
+    boot: int
     outlet: str
     on_ns: int
     on_us: int
@@ -100,6 +102,7 @@ class CampaignBoard(VirtualBoard):
         self._make_core = make_core
         self.met: list[Arrived | Booted] = [Booted(start_ns)]
         self.stays: list[Stay] = []
+        self._boots = 1
         self._boots_until_ns: int | None = None
         self._reset_when: str | None = None
         self._reset_by_ns = 0
@@ -134,7 +137,15 @@ class CampaignBoard(VirtualBoard):
 
     def step_clock(self, by_us: int) -> None:
         """The counter jumps; backwards is forwards by a whole turn less."""
+        self.core.due_in_us()  # firmware looks at its counter all the time: just now, too
+        before_us = self.clock.us_at(self.now_ns)
         self._set_clock(by_us % self.ticks_period_us, 0.0)
+        if self._at:
+            # What the gate did is told in the device's time: before the jump, and after it.
+            last = self.stays[-1]
+            after_us = self.clock.us_at(self.now_ns)
+            self.stays[-1] = replace(last, off_ns=self.now_ns, off_us=before_us)
+            self.stays.append(Stay(last.boot, last.outlet, self.now_ns, after_us))
 
     def drift_clock(self, by_ppm: float) -> None:
         """The counter runs faster from now on."""
@@ -160,10 +171,10 @@ class CampaignBoard(VirtualBoard):
         now_us = self.clock.us_at(self.now_ns)
         if self._at:
             last = self.stays[-1]
-            self.stays[-1] = Stay(last.outlet, last.on_ns, last.on_us, self.now_ns, now_us)
+            self.stays[-1] = replace(last, off_ns=self.now_ns, off_us=now_us)
         super().set_gate(outlet)
         if outlet:
-            self.stays.append(Stay(self._outlets[outlet], self.now_ns, now_us))
+            self.stays.append(Stay(self._boots, self._outlets[outlet], self.now_ns, now_us))
 
     def run(self, now_ns: int) -> None:
         """Let the firmware do what is due, and read what has arrived."""
@@ -175,6 +186,7 @@ class CampaignBoard(VirtualBoard):
             self._boots_until_ns = None
             self._set_clock(-self.clock.us_at(now_ns), 0.0)
             self.core = self.boot()
+            self._boots += 1
             self.met.append(Booted(now_ns))
             return
         was_at_rest = self._at == 0
@@ -226,9 +238,7 @@ class CampaignLink:
         LinkError: there is no port at the moment.
     """
 
-    def __init__(
-        self, device: VirtualDispenser, port: PortGone, now_ns: Callable[[], int]
-    ) -> None:
+    def __init__(self, device: VirtualDispenser, port: PortGone, now_ns: Callable[[], int]) -> None:
         self._inner = device.link
         self._port = port
         self._now_ns = now_ns

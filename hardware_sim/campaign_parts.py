@@ -31,7 +31,7 @@ from sorter.record_rows import (
     ObjectUpdate,
 )
 
-IDLE_AT_MOST_NS = 1_000_000
+IDLE_AT_MOST_NS = 2_000_000
 _LOOKS_WITHOUT_TIME = 200_000
 
 
@@ -92,7 +92,7 @@ class RigClock(VirtualClock):
         return self._now_ns
 
     def wait_until(self, deadline_ns: int) -> None:
-        """At the deadline or shortly after: when there is something to do, 1 ms later at most."""
+        """At the deadline or shortly after: when there is something to do, 2 ms later at most."""
         if deadline_ns <= self._now_ns:
             return
         wake_ns = self._wakes()
@@ -218,11 +218,13 @@ class Sent:
     """A command as the driver was given it, and what the driver promised of the clock then.
 
     Attributes:
-        bound_us: how wrong its estimate may be. off_us: how wrong it was.
+        at_ns, now_us: host time, and the device's by the driver's estimate.
+        bound_us: how wrong that may be. off_us: how wrong it was.
     """
 
     command: Command
     at_ns: int
+    now_us: int
     bound_us: int
     off_us: int
 
@@ -231,16 +233,22 @@ class NotedDispenser(SerialDispenser):
     """The shipped driver, with a note of each command, and of how wrong its clock was.
 
     Args:
-        true_us: the device's clock, unwrapped, now; other arguments as in `SerialDispenser`.
+        true_us: the device's clock, unwrapped, at a host time; other arguments as in `SerialDispenser`.
     """
 
-    def __init__(self, *args: Any, true_us: Callable[[], int], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, true_us: Callable[[int], int], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._true_us = true_us
         self.sent: list[Sent] = []
 
+    @property
+    def session_nonce(self) -> int:
+        """The nonce of its session."""
+        return self._session.nonce
+
     def send(self, command: Command, now_ns: int) -> None:
         """See `drivers.ports.Dispenser.send`."""
-        off_us = self.to_device_us(now_ns) - self._true_us()
-        self.sent.append(Sent(command, now_ns, self.clock_bound_us(now_ns), off_us))
+        now_us = self.to_device_us(now_ns)
+        off_us = now_us - self._true_us(now_ns)
+        self.sent.append(Sent(command, now_ns, now_us, self.clock_bound_us(now_ns), off_us))
         super().send(command, now_ns)

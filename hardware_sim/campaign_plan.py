@@ -1,6 +1,6 @@
 """What a campaign draws from its seeds: the rig, its runs, and the faults that they meet.
 
-Two sorts of runs. *Long* ones sort: the first seven seconds go to rest, because what was between
+Two sorts of runs. *Long* ones sort: in the first seconds all goes to rest, because what was between
 view and junction when the run began was not seen, and then objects are collected while faults come
 that a run must outlast. *Short* ones end soon, by a fault that must end a run, in the handshake, in
 their first frames or while draining; they are what makes every kind common at a bearable price.
@@ -21,14 +21,16 @@ from sorter.settings import RigSettings
 
 FRAME_RATE_HZ = 100.0
 S = 1_000_000_000
-LONG_SHARE = 0.05
+LONG_SHARE = 0.08
 _HANDSHAKE_S = 0.12
-_WEATHER_HZ = (2.0, 8.0, 30.0)
-_SHORT_FAULTS = 5
+_WEATHER_HZ = (1.0, 3.0, 8.0, 20.0)
+_SHORT_FAULTS = 3
 
 ENDING = [kind for kind in KINDS.values() if kind.ends_run]
-LASTING = [kind for kind in KINDS.values() if not kind.ends_run]
-_LASTING_EARLY = [kind for kind in LASTING if "connecting" in kind.states]
+_LASTING = [kind for kind in KINDS.values() if not kind.ends_run]
+_LASTING_EARLY = [kind for kind in _LASTING if "connecting" in kind.states]
+# Without openings there are no answers to them.
+_LASTING_BLIND = [kind for kind in _LASTING if kind.place not in ("ack", "report")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,11 @@ class CampaignScene:
     scene: SceneSettings
     rig: RigSettings
     device: SimDispenserSettings
+
+    @property
+    def blind_s(self) -> float:
+        """How long the slowest body needs from the view's left edge to the junction, s."""
+        return self.scene.junction_um / self.rig.track.min_speed_um_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +59,15 @@ def rig_of_seed(seed: int) -> CampaignScene:
     """A rig: its feed, outlets, device, and how near its counter is to a wrap."""
     random = Random(f"rig {seed}")
     choice = random.choice
-    demo = DemoSettings(seed=seed, rate_hz=choice((3.0, 5.0, 8.0)), unhealthy=choice((0.1, 0.3)))
+    demo = DemoSettings(seed=seed, rate_hz=choice((2.0, 4.0, 6.0)), unhealthy=choice((0.1, 0.3)))
     plain = scene_of(demo)
+    junction_mm = choice((10.0, 6.0))
     scene = plain.model_copy(
         update={
             "gate_log": None,
             "truth_log": None,
             "camera": plain.camera.model_copy(update={"frame_rate_hz": FRAME_RATE_HZ}),
+            "flow": plain.flow.model_copy(update={"junction_mm": junction_mm}),
             "feed": plain.feed.model_copy(
                 update={"lead_in_s": 0.0, "decay_s": 1e6, "debris_per_spheroid": 0.5}
             ),
@@ -83,30 +92,40 @@ def rig_of_seed(seed: int) -> CampaignScene:
         watchdog_ms=watchdog_ms,
         ping_ms=watchdog_ms // 5,
     )
+    junction = rig.junction.model_copy(update={"distance_um": junction_mm * 1e3})
     outlets = rig.outlets.model_copy(update={"recheck": "recheck" if recheck else None})
     decide = rig.decide.model_copy(
         update={"policy": choice(("purity", "purity", "single")), "unsure_band": 0.2}
     )
-    rig = rig.model_copy(update={"dispenser": dispenser, "outlets": outlets, "decide": decide})
+    rig = rig.model_copy(
+        update={
+            "dispenser": dispenser, "outlets": outlets, "decide": decide, "junction": junction
+        }
+    )  # fmt: skip
     return CampaignScene(scene, rig, device)
 
 
-def draw_run(random: Random, injector: Injector, now_ns: int) -> RunPlan:
-    """The next run, and its faults."""
+def draw_run(random: Random, injector: Injector, now_ns: int, blind_s: float) -> RunPlan:
+    """The next run, and its faults.
+
+    Args:
+        blind_s: how long a run sends everything to rest, because bodies it never saw may come.
+    """
     if random.random() < LONG_SHARE:
-        return _draw_long(random, injector, now_ns)
+        return _draw_long(random, injector, now_ns, blind_s)
     return _draw_short(random, injector, now_ns)
 
 
-def _draw_long(random: Random, injector: Injector, now_ns: int) -> RunPlan:
-    length_s = random.uniform(8.5, 14.0)
+def _draw_long(random: Random, injector: Injector, now_ns: int, blind_s: float) -> RunPlan:
+    length_s = blind_s + random.uniform(2.0, 8.0)
     rate_hz = random.choice(_WEATHER_HZ)
     t_s = random.expovariate(rate_hz)
     while t_s < length_s + 1.0:
-        _add(injector, random, now_ns, t_s, draw_kind(LASTING, random).name)
+        kinds = _LASTING if t_s > blind_s else _LASTING_BLIND
+        _add(injector, random, now_ns, t_s, draw_kind(kinds, random).name)
         t_s += random.expovariate(rate_hz)
     if random.random() < 0.6:
-        at_s = random.uniform(6.0, length_s + 0.6)
+        at_s = random.uniform(blind_s, length_s + 0.6)
         _add(injector, random, now_ns, at_s, draw_kind(ENDING, random).name)
     return RunPlan(int(length_s * S), _draw_pause_ns(random))
 
@@ -115,7 +134,6 @@ def _draw_short(random: Random, injector: Injector, now_ns: int) -> RunPlan:
     """Ended in the handshake, soon after it, while draining, or in the pause that follows."""
     ending = draw_kind(ENDING, random)
     length_s = random.choice((0.03, 0.3))
-    pause_ns = _draw_pause_ns(random)
     u = random.random()
     if u < 0.25 and "connecting" in ending.states:
         at_s = random.uniform(0.0, _HANDSHAKE_S)
@@ -125,11 +143,11 @@ def _draw_short(random: Random, injector: Injector, now_ns: int) -> RunPlan:
         at_s = _HANDSHAKE_S + random.expovariate(1.0 / 0.06)
     _add(injector, random, now_ns, at_s, ending.name)
     for _ in range(int(random.expovariate(1.0 / _SHORT_FAULTS))):
-        early = random.random() < 0.6
-        kind = draw_kind(_LASTING_EARLY if early else LASTING, random)
-        until_s = at_s if early else at_s + 0.1
-        _add(injector, random, now_ns, random.uniform(0.0, until_s), kind.name)
-    return RunPlan(int(length_s * S), pause_ns)
+        early = at_s < _HANDSHAKE_S or random.random() < 0.5
+        kind = draw_kind(_LASTING_EARLY if early else _LASTING_BLIND, random)
+        t_s = random.uniform(0.0, _HANDSHAKE_S) if early else random.uniform(_HANDSHAKE_S, at_s)
+        _add(injector, random, now_ns, t_s, kind.name)
+    return RunPlan(int(length_s * S), _draw_pause_ns(random))
 
 
 def _draw_pause_ns(random: Random) -> int:

@@ -150,7 +150,8 @@ class CampaignRig:
         clock, log = self._clock, self.log
         number = 0
         while self._injector.drawn < self._wanted:
-            plan = draw_run(self._random, self._injector, clock.time_ns)
+            self._await_port()
+            plan = draw_run(self._random, self._injector, clock.time_ns, self.scene.blind_s)
             self._run(number, plan)
             number += 1
             self._injector.give_up(("ack", "report", "frame", "inference", "record"))
@@ -161,6 +162,12 @@ class CampaignRig:
         log.truth, log.edges, log.stays = self._truths.bodies, self._gate(), self._board.stays
         log.met, log.faults, log.ended_ns = self._board.met, self._injector.log, clock.time_ns
         return log
+
+    def _await_port(self) -> None:
+        """The operator plugs it in again, mostly before trying."""
+        away_ns = self._port.back_ns - self._clock.time_ns
+        if away_ns > 0 and self._random.random() < 0.8:
+            self._let_pass(away_ns)
 
     def _let_pass(self, for_ns: int) -> None:
         """Nobody runs anything; the device is on, and bodies flow."""
@@ -218,7 +225,7 @@ class CampaignRig:
             clock,
             settings,
             draw_session=lambda: 1 + nonces.getrandbits(32) % 0xFFFFFFFF,
-            true_us=lambda: self._device.device_us(clock.time_ns),
+            true_us=self._device.device_us,
         )
         run.dispenser = dispenser
         controller: Controller | None = None
@@ -231,12 +238,10 @@ class CampaignRig:
             known = isinstance(error, (SorterError, NetworkFailed))
             run.ended = type(error).__name__ if known else "crash"
             run.error = f"{type(error).__name__}: {error}"
-            self._fault(dispenser, controller, run.error)
+            self._fault(run, dispenser, controller)
         dispenser.close()
 
-    def _fault(
-        self, dispenser: NotedDispenser, controller: Controller | None, why: str
-    ) -> None:
+    def _fault(self, run: RunLog, dispenser: NotedDispenser, controller: Controller | None) -> None:
         """What `sorter.runner` does after a fault: gate to rest, then end the record."""
         if controller is None:
             return
@@ -245,9 +250,12 @@ class CampaignRig:
         except SorterError:
             pass  # the firmware's watchdog does it
         try:
-            controller.fault(self._clock.now_ns(), why)
+            controller.fault(self._clock.now_ns(), run.error)
         except RecordError:
             pass  # it may be the record that failed
+        except Exception as error:
+            run.error = f"{run.error}; then, closing the books, {type(error).__name__}: {error}"
+            run.ended = "crash"
 
     def _controller(self, run: RunLog, rig: Any, dispenser: NotedDispenser) -> Controller:
         controller = build_controller(
@@ -337,4 +345,3 @@ class CampaignRig:
             return False
         self._clock.hold(for_ns)
         return True
-

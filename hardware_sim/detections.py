@@ -367,7 +367,10 @@ class DetectionVision:
         look, random = self._look(body), self._random
         errors, d_um = look.errors, body.spec.diameter_um
         roll_um = look.roll_um * math.sin(body.angle_rad + look.hidden_u * math.tau)
-        x = body.x_px + (look.off_um[0] + roll_um + random.gauss(0, errors.white_um)) / self._pitch_um
+        x = (
+            body.x_px
+            + (look.off_um[0] + roll_um + random.gauss(0, errors.white_um)) / self._pitch_um
+        )
         y = body.y_px + (look.off_um[1] + random.gauss(0, errors.white_um)) / self._pitch_um
         seen_um = d_um * math.exp(look.size + random.gauss(0, errors.size_view))
         double = how == "double" or (how is None and random.random() < look.double)

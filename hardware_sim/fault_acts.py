@@ -144,7 +144,9 @@ def frames_lost(fault: Fault, source: FrameSource, raw: RawFrame) -> Sequence[Ra
 
 def frame_repeated(fault: Fault, source: FrameSource, raw: RawFrame) -> Sequence[RawFrame]:
     """The queue hands the same frame out twice, with its number and time or with a new one."""
-    later = replace(raw, received_ns=raw.received_ns + int(log_between(0.05 * MS, 4 * MS, fault.u[0])))
+    later = replace(
+        raw, received_ns=raw.received_ns + int(log_between(0.05 * MS, 4 * MS, fault.u[0]))
+    )
     if fault.u[1] < 0.5:
         source.count_again()
         later = replace(later, image_number=raw.image_number + 1)
@@ -251,7 +253,7 @@ _ROWS = [
     Kind("slow_inference", "inference", 1.0, False, WHILE_SORTING, slow_inference),
     Kind("slow_disk", "record", 1.0, False, WHILE_SORTING, slow_disk),
     Kind("host_held_up", "host", 1.0, False, ON_THE_WIRE, host_held_up),
-    Kind("clock_drift", "device", 0.3, False, ALWAYS, clock_drift),
+    Kind("clock_drift", "device", 1.0, True, ALWAYS, clock_drift),
     Kind("clock_step", "device", 1.0, True, ALWAYS, clock_step),
     Kind("device_reset", "device", 1.0, True, ALWAYS, device_reset),
     Kind("port_gone", "port", 1.0, True, ALWAYS, port_gone),

@@ -66,9 +66,7 @@ class LightStage(Stage):
             traveller.positions.append((index, round(x_px, 2), round(y_px, 2)))
             angle = entry.rolling_rad_s * (seconds - traveller.entered_s)
             defocus_um = float(flock.z_um[i]) - settings.focus_um
-            seen.append(
-                InView(entry.body, entry.group, entry.spec, x_px, y_px, defocus_um, angle)
-            )
+            seen.append(InView(entry.body, entry.group, entry.spec, x_px, y_px, defocus_um, angle))
         return tuple(seen)
 
 
@@ -272,9 +270,7 @@ class LightCamera:
         self._seen[number] = raw.seen
         if len(self._seen) > _KEPT:
             del self._seen[next(iter(self._seen))]
-        return Frame(
-            _NO_PIXELS, number, exposure.exposed_ns, exposure.error_ns, raw.received_ns
-        )
+        return Frame(_NO_PIXELS, number, exposure.exposed_ns, exposure.error_ns, raw.received_ns)
 
     def seen_in(self, frame: Frame) -> tuple[InView, ...]:
         """The bodies that one of the last frames shows."""
@@ -293,4 +289,3 @@ class LightCamera:
     def close(self) -> None:
         """Nothing is held."""
         self.stop()
-

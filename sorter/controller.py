@@ -192,6 +192,16 @@ class Controller:
 
     def _take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
         """One frame through the pipeline; returns the number of objects in it."""
+        last = self._last_frame
+        if last is not None and frame.exposed_ns <= last.exposed_ns:
+            # Nobody can be followed back in time; the next frame shows this one as a gap.
+            self._event(
+                frame.received_ns,
+                "warning",
+                "frame_out_of_order",
+                f"frame {frame.number} is not later than frame {last.number}: it counts as lost",
+            )
+            return 0
         liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
         self._answer_gap(frame, liquid_ns)
         result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
@@ -263,7 +273,9 @@ class Controller:
         """Whoever is past the view, or too far through it to be tracked, goes to rest."""
         if self._flowing_before:
             view = self._view
-            self._scheduler.blind(liquid_ns, liquid_ns + view.junction_um / view.min_speed_um_s * 1e9)
+            self._scheduler.blind(
+                liquid_ns, liquid_ns + view.junction_um / view.min_speed_um_s * 1e9
+            )
 
     def _anywhen(self, liquid_ns: float) -> Arrival:
         """Arrival of a body in view whose speed is not known."""

@@ -1,0 +1,229 @@
+"""What must hold on a rig, whatever strikes it; one function each, over the log of a rig.
+
+None of them asks the controller or the firmware what they think: they use the bodies' truth, the
+gate's pin, the bytes that reached the device, and what was handed to the record. A function takes a
+`RigLog` and gives one line for each violation. A new invariant is a function and a row of
+`INVARIANTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from drivers import protocol as wire
+from hardware_sim.campaign_rig import RigLog, RunLog
+from hardware_sim.told import Allowed, told_by
+from hardware_sim.truth_log import Truth
+from hardware_sim.verdict import TrackRow, judge, match_tracks
+from sorter.liquid import Liquid
+
+Invariant = Callable[[RigLog], list[str]]
+
+_US = 1_000
+_TOLERANCE_US = 20
+_SEEN_ALONE = 6  # frames in which a body was shown by itself: no excuse for not deciding on it
+_UNSETTLED_NS = 8_000_000_000  # the driver gives a command up sooner than that
+_OBJECT_IDS = 1_000_000  # object ids of each run are counted on from there
+
+
+def unsafe(log: RigLog) -> list[str]:
+    """A body of 30 µm or more in collect without a commanded decision of its own."""
+    truth = Truth(log.truth)
+    pitch_um = log.scene.scene.optics.pitch_um
+    verdict = judge(truth, log.edges, tracks_of(log), pitch_um=pitch_um)
+    return [f"body {body}" for body in verdict["unsafe_bodies"]]
+
+
+def tracks_of(log: RigLog) -> list[TrackRow]:
+    """The objects of all runs, as the verdict wants them, frames numbered as they were exposed."""
+    rows: list[TrackRow] = []
+    for run in log.runs:
+        index_of = run.camera.index_of
+        sent = _unrecorded(run)
+        for row in run.record.tracks():
+            places = [(index_of[n], x, y) for n, x, y in row.sightings]
+            commanded = row.commanded or (bool(sent) and row.outlet == "collect")
+            number = run.number * _OBJECT_IDS + row.object_id
+            rows.append(TrackRow(number, places, row.outlet, row.reason, commanded))
+    return rows
+
+
+def _unrecorded(run: RunLog) -> list[int]:
+    """Commands that went out and whose row did not: the controller died in between."""
+    if run.dispenser is None:
+        return []
+    recorded = {row.id for row in run.record.commands}
+    return [sent.command.id for sent in run.dispenser.sent if sent.command.id not in recorded]
+
+
+def gate_only_as_told(log: RigLog) -> list[str]:
+    """The pin leads away from rest only while a line says so that came whole, in time, once, in the
+    present session, and was not withdrawn; and never when the host has been silent too long."""
+    told = told_by(log.met, log.scene)
+    wrong = []
+    for stay in log.stays:
+        off_us = stay.on_us if stay.off_us is None else stay.off_us
+        fitting = [o for o in told.openings if (o.boot, o.outlet) == (stay.boot, stay.outlet)]
+        at = _first_untold(fitting, stay.on_us, off_us)
+        if at is not None:
+            after_ms = (at - stay.on_us) / 1e3
+            wrong.append(f"{stay.outlet} from {stay.on_ns} ns on, untold after {after_ms:.2f} ms")
+    return wrong
+
+
+def _first_untold(openings: list[Allowed], on_us: int, off_us: int) -> int | None:
+    """The first device time of a stay that no opening covers."""
+    reached = on_us + _TOLERANCE_US
+    for one in sorted(openings, key=lambda one: one.from_us):
+        if one.from_us <= reached:
+            reached = max(reached, one.to_us + _TOLERANCE_US)
+    return None if reached >= off_us else reached
+
+
+def at_rest_in_the_end(log: RigLog) -> list[str]:
+    """Nobody has spoken for seconds: the gate is at rest."""
+    return [f"{stay.outlet} since {stay.on_ns}" for stay in log.stays if stay.off_ns is None]
+
+
+def only_recorded_commands(log: RigLog) -> list[str]:
+    """Every opening on the wire is one that the scheduler sent, under one id, with one content; and
+    it is in the record, unless the controller died between sending and recording it."""
+    told = told_by(log.met, log.scene)
+    known: dict[tuple[int, int], tuple[str, int, int]] = {}
+    wrong: list[str] = []
+    for run in log.runs:
+        if run.dispenser is None:
+            continue
+        nonce = run.dispenser.session_nonce
+        for sent in run.dispenser.sent:
+            c = sent.command
+            known[nonce, c.id] = (c.outlet, c.open_us & wire.MASK_32, c.close_us - c.open_us)
+        if run.ended == "stopped" and _unrecorded(run):
+            wrong.append(f"run {run.number}: commands {_unrecorded(run)} are not in the record")
+    for nonce, command_id, content in told.asked:
+        if known.get((nonce, command_id)) != content:
+            wrong.append(f"session {nonce:08X}: id {command_id} was asked for {content}")
+    return wrong
+
+
+def objects_accounted_for(log: RigLog) -> list[str]:
+    """Each object is decided once, taken back to rest or recheck at most, and decided before it is
+    commanded; a body that was shown alone often enough is an object."""
+    wrong = []
+    for run in log.runs:
+        record, outlets = run.record, log.scene.rig.outlets
+        wrong += [f"run {run.number}: object {i} decided twice" for i in record.decided_twice]
+        for i, change in record.changes.items():
+            if i not in record.objects or change.changed_outlet == outlets.collect:
+                wrong.append(f"run {run.number}: object {i} changed to {change.changed_outlet}")
+        for command in record.commands:
+            row = record.objects.get(command.object_id)
+            if row is None or row.outlet != command.outlet:
+                wrong.append(f"run {run.number}: command {command.id} without such a decision")
+    return wrong + _overlooked(log)
+
+
+def _overlooked(log: RigLog) -> list[str]:
+    """Bodies that a run saw well and did not decide on."""
+    matched = match_tracks(log.truth, tracks_of(log), log.scene.scene.optics.pitch_um)
+    groups = {b.group for b in log.truth if b.group and b.body in matched}
+    bodies = {b.body: b for b in log.truth}
+    wrong = []
+    for run in log.runs:
+        if run.ended in ("killed", "deadlock", "crash", "RecordError", "NetworkFailed"):
+            continue  # its books could not be closed
+        for number, frames in run.vision.alone.items():
+            body = bodies.get(number)
+            if body is None or frames < _SEEN_ALONE or number in matched:
+                continue
+            if body.diameter_um >= 30.0 and not (body.group and body.group in groups):
+                wrong.append(f"run {run.number}: body {number}, seen alone {frames} times")
+    return wrong
+
+
+def commands_accounted_for(log: RigLog) -> list[str]:
+    """Each command is refused, executed, or given up with the run; none is forgotten."""
+    wrong = []
+    for run in log.runs:
+        if run.ended != "stopped" or run.dispenser is None:
+            continue
+        for command in run.record.commands:
+            old = run.ended_ns - command.sent_ns > _UNSETTLED_NS
+            if command.id not in run.record.settled and old:
+                wrong.append(f"run {run.number}: command {command.id} is neither")
+    return wrong
+
+
+def clock_within_its_bound(log: RigLog) -> list[str]:
+    """The device's clock is where the driver says, within the bound that it says; not in a run in
+    which that clock was meddled with, which the driver can only notice later."""
+    meddled = [f.at_ns for f in log.faults if f.fault.kind in ("clock_step", "clock_drift")]
+    meddled += [f.at_ns for f in log.faults if f.fault.kind == "device_reset"]
+    wrong = []
+    for run in log.runs:
+        if run.dispenser is None or any(run.began_ns <= t <= run.ended_ns for t in meddled):
+            continue
+        turn = 1 << 32
+        for sent in run.dispenser.sent:
+            off_us = (sent.off_us + turn // 2) % turn - turn // 2
+            if abs(off_us) > sent.bound_us:
+                wrong.append(f"run {run.number}: off by {off_us} us, bound {sent.bound_us} us")
+    return wrong
+
+
+def openings_wide_enough(log: RigLog) -> list[str]:
+    """An opening that stands alone begins so early that jitter, margin and the clock's bound fit in
+    before the object, though the jump of the opening itself brings it forward; and ends as late."""
+    rig = log.scene.rig
+    liquid, junction = Liquid(rig.liquid), rig.junction
+    apart_ns = 2 * liquid.settled_ns
+    wrong = []
+    for run in log.runs:
+        if run.dispenser is None:
+            continue
+        last_ns = -apart_ns
+        rows = {row.id: row for row in run.record.commands}
+        for sent in run.dispenser.sent:
+            alone, last_ns = sent.at_ns - last_ns > apart_ns, sent.at_ns
+            command = rows.get(sent.command.id)
+            row = run.record.objects.get(command.object_id) if command else None
+            if not alone or row is None or row.arrival_ns is None or row.arrival_error_ns is None:
+                continue
+            guard_ns = junction.guard_ns + sent.bound_us * _US
+            early_ns = row.arrival_ns - row.arrival_error_ns - liquid.lead_ns(guard_ns) - guard_ns
+            opens_ns = sent.at_ns + junction.valve_on_ms * 1e6
+            opens_ns += (sent.command.open_us - sent.now_us) * _US
+            if opens_ns > early_ns + 2 * _TOLERANCE_US * _US:
+                late_ms = (opens_ns - early_ns) / 1e6
+                wrong.append(f"run {run.number}: command {sent.command.id} {late_ms:.3f} ms late")
+    return wrong
+
+
+def runs_end(log: RigLog) -> list[str]:
+    """No run stands still, and none goes on for ever."""
+    return [f"run {r.number}: {r.error}" for r in log.runs if r.ended == "deadlock"]
+
+
+def no_crash(log: RigLog) -> list[str]:
+    """A run ends with an error of the tree that says what to do, never with any other."""
+    return [f"run {r.number}: {r.error}" for r in log.runs if r.ended == "crash"]
+
+
+INVARIANTS: dict[str, Invariant] = {
+    "unsafe": unsafe,
+    "gate_only_as_told": gate_only_as_told,
+    "at_rest_in_the_end": at_rest_in_the_end,
+    "only_recorded_commands": only_recorded_commands,
+    "objects_accounted_for": objects_accounted_for,
+    "commands_accounted_for": commands_accounted_for,
+    "clock_within_its_bound": clock_within_its_bound,
+    "openings_wide_enough": openings_wide_enough,
+    "runs_end": runs_end,
+    "no_crash": no_crash,
+}
+
+
+def check(log: RigLog) -> dict[str, list[str]]:
+    """Violations by the name of the invariant; empty when all hold."""
+    found = {name: invariant(log) for name, invariant in INVARIANTS.items()}
+    return {name: wrong for name, wrong in found.items() if wrong}

@@ -1,0 +1,158 @@
+"""What the host's lines allow the gate to do, read off the bytes that reached the device.
+
+A second reading of drivers/PROTOCOL.md, beside firmware and driver: no state but sessions, ids and
+openings, no queue, no answers. It knows what *may* happen, not what must: an opening that the device
+refuses for want of room is allowed here all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from drivers import protocol as wire
+from hardware_sim.campaign_device import Arrived, Booted
+from hardware_sim.campaign_plan import CampaignScene
+
+_MAX_OPENING_US = 5_000_000
+_MAX_AHEAD_US = 60_000_000
+_PAST_SESSIONS = 4
+_NEVER_FULL = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """An opening that was allowed, in the device's unwrapped time since a boot."""
+
+    boot: int
+    outlet: str
+    from_us: int
+    to_us: int
+
+
+@dataclass(slots=True)
+class Told:
+    """What was allowed.
+
+    Attributes:
+        openings: cut short where they were withdrawn.
+        asked: (nonce, id, (outlet, open on the wire, length)) of openings in force, each once.
+    """
+
+    openings: list[Allowed] = field(default_factory=list)
+    asked: list[tuple[int, int, tuple[str, int, int]]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """State while the bytes are read."""
+
+    outlets: tuple[str, ...]
+    knows_conflicts: bool
+    boots: int = 0
+    told: Told = field(default_factory=Told)
+    nonce: int = 0
+    past: list[int] = field(default_factory=list)
+    watchdog_us: int = 0
+    heard_us: int = 0
+    buffer: bytes = b""
+    ids: dict[int, tuple[str, int, int]] = field(default_factory=dict)
+    cancelled: set[int] = field(default_factory=set)
+    alive: dict[int, tuple[str, int, int]] = field(default_factory=dict)
+
+    def boot(self) -> None:
+        """All is forgotten; what was alive ended when the board was reset, before this."""
+        self.end_all(self.heard_us + self.watchdog_us)
+        self.boots += 1
+        self.nonce, self.past, self.buffer = 0, [], b""
+        self.ids, self.cancelled = {}, set()
+
+    def arrived(self, one: Arrived) -> None:
+        """Some bytes more."""
+        *lines, self.buffer = (self.buffer + one.data).split(b"\n")
+        for line in lines:
+            try:
+                message = wire.decode_from_host(line)
+            except (wire.BadLine, UnicodeDecodeError):
+                continue
+            self.take(message, one.device_us)
+
+    def take(self, message: Any, now_us: int) -> None:
+        """One line that came whole."""
+        if self.nonce and now_us - self.heard_us >= self.watchdog_us:
+            self.end_all(self.heard_us + self.watchdog_us)
+        if isinstance(message, wire.Hello):
+            self.hello(message, now_us)
+        elif message.session == self.nonce:
+            self.heard_us = now_us
+            if isinstance(message, wire.Open):
+                self.open(message, now_us)
+            elif isinstance(message, wire.Cancel):
+                self.cancelled.add(message.id)
+                self.end(message.id, now_us)
+            elif isinstance(message, wire.Rest):
+                self.end_all(now_us)
+
+    def hello(self, message: wire.Hello, now_us: int) -> None:
+        """A session, unless its nonce was used before."""
+        if message.session in self.past or message.version != wire.VERSION:
+            return
+        if message.session != self.nonce:
+            self.end_all(now_us)
+            if self.nonce:
+                self.past = [*self.past, self.nonce][-_PAST_SESSIONS:]
+            self.nonce = message.session
+            self.watchdog_us = message.watchdog_ms * 1000
+            self.ids, self.cancelled = {}, set()
+        self.heard_us = now_us
+
+    def open(self, message: wire.Open, now_us: int) -> None:
+        """An opening, allowed when its id is new and it lies ahead."""
+        content = (message.outlet, message.open_us, message.length_us)
+        if message.id in self.ids or message.id in self.cancelled:
+            return
+        self.ids[message.id] = content
+        self.told.asked.append((self.nonce, message.id, content))
+        ahead_us = (message.open_us - now_us + (1 << 31)) % (1 << 32) - (1 << 31)
+        fits = 0 < ahead_us <= _MAX_AHEAD_US and 0 < message.length_us <= _MAX_OPENING_US
+        if not fits or message.outlet not in self.outlets[1:]:
+            return
+        begin = now_us + ahead_us
+        end = begin + message.length_us
+        for outlet, other_begin, other_end in self.alive.values():
+            meet = outlet != message.outlet and begin < other_end and other_begin < end
+            if meet and self.knows_conflicts:
+                return
+        self.alive[message.id] = (message.outlet, begin, end)
+        if len(self.alive) > 128:
+            self.retire(now_us)
+
+    def retire(self, now_us: int) -> None:
+        """Put away what is over."""
+        for command_id in [i for i, one in self.alive.items() if one[2] < now_us]:
+            self.end(command_id, now_us)
+
+    def end(self, command_id: int, now_us: int) -> None:
+        """An opening ends now, if not before."""
+        one = self.alive.pop(command_id, None)
+        if one is not None and one[1] <= now_us:
+            self.told.openings.append(Allowed(self.boots, one[0], one[1], min(one[2], now_us)))
+
+    def end_all(self, now_us: int) -> None:
+        """All end now."""
+        for command_id in list(self.alive):
+            self.end(command_id, now_us)
+
+
+def told_by(met: Sequence[Arrived | Booted], scene: CampaignScene) -> Told:
+    """Read all that reached the device."""
+    # A device that may have been full has not taken everything: what is in conflict then is open.
+    reader = _Reader(scene.device.outlets, scene.device.queue >= _NEVER_FULL)
+    for one in met:
+        if isinstance(one, Booted):
+            reader.boot()
+        else:
+            reader.arrived(one)
+    reader.end_all(reader.heard_us + reader.watchdog_us)
+    return reader.told
