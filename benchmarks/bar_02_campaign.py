@@ -2,8 +2,8 @@
 
     python -m benchmarks.bar_02_campaign [--faults 1000000] [--seed 1] [--workers 2]
 
-Runs `hardware_sim.campaign` at the level of detections (the error model was measured on pixel runs),
-and a second time from the start of the same seed for the digest.
+Runs `hardware_sim.campaign` at the level of detections (the error model was measured on pixel
+runs), and a second time from the start of the same seed for the digest.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any
 
 from hardware_sim.campaign_rig import CampaignRig, RigLog
 from hardware_sim.fault_acts import KINDS
-from hardware_sim.invariants import INVARIANTS, check
+from hardware_sim.invariants import INVARIANTS, check, hidden_unseen
 from models.bundle import load_bundle
 from sorter.errors import UsageError
 
@@ -39,6 +39,7 @@ class RigResult:
         seed: the rig's own; `replay` takes it.
         faults: how many struck; ``objects``: bodies of 30 µm and more that came into view.
         runs: by how they ended. openings: stays of the gate away from rest.
+        hidden: bodies in collect that passed for part of another (`invariants.hidden_unseen`).
         by_kind, by_state: counts; changed: those that changed the trace, by kind.
         wrong: violations by invariant.
         digest: sha256 of the rig's whole trace, hexadecimal.
@@ -54,6 +55,7 @@ class RigResult:
     by_kind: dict[str, int]
     changed: dict[str, int]
     by_state: dict[str, int]
+    hidden: int
     wrong: dict[str, list[str]]
     digest: str
 
@@ -82,6 +84,7 @@ def result_of(log: RigLog) -> RigResult:
         by_kind=dict(kinds),
         changed=dict(changed),
         by_state=dict(states),
+        hidden=hidden_unseen(log),
         wrong=check(log),
         digest=digest_of(log),
     )
@@ -146,6 +149,7 @@ class Campaign:
             "faults": self.faults,
             "objects": self.objects,
             "unsafe": self.wrong("unsafe"),
+            "hidden_unseen": sum(rig.hidden for rig in self.rigs),
             "unaccounted": self.wrong(*UNACCOUNTED),
             "deadlocks": self.wrong("runs_end"),
             "violations": {name: self.wrong(name) for name in INVARIANTS},

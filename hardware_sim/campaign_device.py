@@ -1,8 +1,8 @@
-"""The simulated dispenser of a campaign: faults on its wire and in it, and a log of all that it met.
+"""The simulated dispenser of a campaign: faults on its wire and in it, and a log of what it met.
 
 The log is what `hardware_sim.invariants` judges by: every line that reached the device, and every
-stay of the gate away from rest, in the device's own time. It is written by the wire and the pin, not
-by the firmware.
+stay of the gate away from rest, in the device's own time. It is written by the wire and the pin,
+not by the firmware.
 """
 
 from __future__ import annotations

@@ -233,7 +233,8 @@ class NotedDispenser(SerialDispenser):
     """The shipped driver, with a note of each command, and of how wrong its clock was.
 
     Args:
-        true_us: the device's clock, unwrapped, at a host time; other arguments as in `SerialDispenser`.
+        true_us: the device's clock, unwrapped, at a host time. Other arguments as in
+            `SerialDispenser`.
     """
 
     def __init__(self, *args: Any, true_us: Callable[[int], int], **kwargs: Any) -> None:

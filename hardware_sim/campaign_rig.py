@@ -8,6 +8,7 @@ begin. Everything follows from one seed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -245,14 +246,11 @@ class CampaignRig:
         """What `sorter.runner` does after a fault: gate to rest, then end the record."""
         if controller is None:
             return
-        try:
+        with suppress(SorterError):  # otherwise the firmware's watchdog does it
             dispenser.rest(self._clock.now_ns())
-        except SorterError:
-            pass  # the firmware's watchdog does it
         try:
-            controller.fault(self._clock.now_ns(), run.error)
-        except RecordError:
-            pass  # it may be the record that failed
+            with suppress(RecordError):  # it may be the record that failed
+                controller.fault(self._clock.now_ns(), run.error)
         except Exception as error:
             run.error = f"{run.error}; then, closing the books, {type(error).__name__}: {error}"
             run.ended = "crash"

@@ -1,11 +1,11 @@
 """What the controller's eyes would have found, straight from the bodies: no pixels, no network.
 
 `DetectionVision` stands where `sorter.pipeline.PixelVision` does. Its errors are drawn from
-`MEASURED`, which was read off pixel runs and then frozen: three scenes of the simulator (seeds 901 to
-903, 25 s each at 100 frames/s, 4 spheroids/s, 40 % unhealthy, more debris, bubbles, fibres and
-doubles than usual), 6,428 frames, 610 bodies, shipped segmentation and bundle; each detection
-was tied to the bodies whose centre lies in its box. What those numbers are is said at each field;
-where ``n`` is small the value is a guess of that order and no more. Real spheroids: unvalidated.
+`MEASURED`, which was read off pixel runs and then frozen: three scenes of the simulator (seeds 901
+to 903, 25 s each at 100 frames/s, 4 spheroids/s, 40 % unhealthy, more debris, bubbles, fibres and
+doubles than usual), 6,428 frames, 610 bodies, shipped segmentation and bundle; each detection was
+tied to the bodies whose centre lies in its box. What those numbers are is said at each field; where
+``n`` is small the value is a guess of that order and no more. Real spheroids: unvalidated.
 """
 
 from __future__ import annotations
@@ -205,6 +205,7 @@ class DetectionVision:
 
     Attributes:
         alone: how often each body was shown by a whole detection of its own.
+        hidden: how often it was within another's detection that was not marked double.
     """
 
     def __init__(
@@ -229,6 +230,7 @@ class DetectionVision:
         self._shown: dict[int, InView] = {}
         self._kept: list[Detection] = []
         self.alone: Counter[int] = Counter()
+        self.hidden: Counter[int] = Counter()
 
     # -- sorter.pipeline.Vision ---------------------------------------------------------------
 
@@ -361,6 +363,7 @@ class DetectionVision:
             how[places[large]] = "double" if u < double else "single"
         if u >= double:
             self._look(big).hiding[little.body] += 1
+            self.hidden[little.body] += 1
 
     def _show(self, body: InView, how: str | None) -> None:
         """Add the detection of a body, and of what lies beside it."""
@@ -408,7 +411,7 @@ class DetectionVision:
         if right - left < 1.0 or bottom - top < 1.0:
             return None
         share = (right - left) * (bottom - top) / (4.0 * r_px * r_px)
-        border = share < 1.0
+        border = left == 0.0 or top == 0.0 or right == self._width_px or bottom == self._height_px
         if border:
             if share < _LEAST_SHOWN:
                 return None

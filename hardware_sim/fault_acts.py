@@ -2,8 +2,8 @@
 
 By place, a function takes and gives
 
-* ``to_device``, ``to_host``, ``ack``, ``report``: a fault and a line -> pieces, each with how many ns
-  later than it would have it comes out, and whether what follows has to wait for it;
+* ``to_device``, ``to_host``, ``ack``, ``report``: a fault and a line -> pieces, each with how many
+  ns later than it would have it comes out, and whether what follows has to wait for it;
 * ``frame``: a fault, the frame source and a frame -> the frames that reach the queue;
 * ``inference``, ``record``: a fault and the host -> nothing; it may raise, or hold the host up;
 * ``device``, ``port``, ``host``: a fault and the rig -> whether anything changed.

@@ -1,13 +1,13 @@
 """What can go wrong with a rig in virtual time: kinds of faults, and when they strike.
 
-A kind is one row of `KINDS`: its name, the *place* at which it strikes, how often, and what it does.
-A fault is drawn from the seed with its virtual time and three numbers from 0 to 1 that say how bad
-it is; nothing else about it is random, so a replay meets the same one. At its time it either acts at
-once (places ``device``, ``host``, ``port``), or it waits for the next thing that passes its place: a
-line to or from the device, a frame, a call of the network or of the recorder.
+A kind is a row of `fault_acts.KINDS`: its name, the *place* at which it strikes, how often, and
+what it does. A fault is drawn from the seed with its virtual time and three numbers from 0 to 1
+that say how bad it is; nothing else about it is random, so a replay meets the same one. At its time
+it either acts at once (places ``device``, ``host``, ``port``), or it waits for the next thing that
+passes its place: a line to or from the device, a frame, a call of the network or of the recorder.
 
 A fault *changed the trace* when what it struck differs from what would have passed: a byte that was
-lost always changes it; one that waited in vain until the rig stopped does not.
+lost always changes it; one that waited in vain until the run ended does not.
 """
 
 from __future__ import annotations

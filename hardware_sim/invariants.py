@@ -22,16 +22,35 @@ Invariant = Callable[[RigLog], list[str]]
 _US = 1_000
 _TOLERANCE_US = 20
 _SEEN_ALONE = 6  # frames in which a body was shown by itself: no excuse for not deciding on it
+_SEEN_HIDDEN = 4  # the fewest views that are decided on
 _UNSETTLED_NS = 8_000_000_000  # the driver gives a command up sooner than that
 _OBJECT_IDS = 1_000_000  # object ids of each run are counted on from there
 
 
 def unsafe(log: RigLog) -> list[str]:
     """A body of 30 µm or more in collect without a commanded decision of its own."""
-    truth = Truth(log.truth)
+    return [f"body {body}" for body in _in_collect(log) if not _passed_for_another(log, body)]
+
+
+def hidden_unseen(log: RigLog) -> int:
+    """Bodies in collect that travelled within another's outline: a limit of sight, no fault.
+
+    Counted apart, as touching pairs that pass for one body are.
+    """
+    return sum(_passed_for_another(log, body) for body in _in_collect(log))
+
+
+def _in_collect(log: RigLog) -> list[int]:
     pitch_um = log.scene.scene.optics.pitch_um
-    verdict = judge(truth, log.edges, tracks_of(log), pitch_um=pitch_um)
-    return [f"body {body}" for body in verdict["unsafe_bodies"]]
+    verdict = judge(Truth(log.truth), log.edges, tracks_of(log), pitch_um=pitch_um)
+    numbers: list[int] = verdict["unsafe_bodies"]
+    return numbers
+
+
+def _passed_for_another(log: RigLog, body: int) -> bool:
+    """Whether it was never shown by itself, and often enough within another's detection."""
+    alone = sum(run.vision.alone[body] for run in log.runs)
+    return alone == 0 and sum(run.vision.hidden[body] for run in log.runs) >= _SEEN_HIDDEN
 
 
 def tracks_of(log: RigLog) -> list[TrackRow]:

@@ -8,6 +8,7 @@ frames get lost.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -27,12 +28,16 @@ from hardware_sim.transfer import Transfers, elapsed_ms, exposed_ns
 from sorter.errors import CameraError
 
 _MARGIN_UM = 400.0
+_LARGEST_UM = 450.0
 _KEPT = 256
 _NO_PIXELS = np.zeros((1, 1), np.uint8)
 
 
 class LightStage(Stage):
     """Bodies in the flow, and which of them a frame shows.
+
+    Bodies that run into each other are pushed aside; a scene with pixels, which is meant for lower
+    rates, lets them through each other.
 
     Args:
         settings: the scene.
@@ -48,6 +53,39 @@ class LightStage(Stage):
             origin_ns,
         )
         self._middle_px = (settings.camera.height_px - 1) / 2
+
+    def skip(self, exposed_ns: int, new_edges: Sequence[GateEdge]) -> None:
+        """Move to a time; whoever touches another then gives way sideways."""
+        super().skip(exposed_ns, new_edges)
+        x_um = self._flock.x_um
+        if len(x_um) > 1:
+            order = np.argsort(x_um, kind="stable").tolist()
+            for k, i in enumerate(order):
+                for j in order[k + 1 :]:
+                    if x_um[j] - x_um[i] > _LARGEST_UM:
+                        break
+                    self._push_apart(i, j)
+
+    def _push_apart(self, i: int, j: int) -> None:
+        flock = self._flock
+        one, other = flock.travellers[i].entry, flock.travellers[j].entry
+        if one.group is not None and one.group == other.group:
+            return
+        reach_um = (one.spec.diameter_um + other.spec.diameter_um) / 2
+        if "fibre" in (one.spec.kind, other.spec.kind):
+            return  # thin, whatever its length
+        along_um = float(flock.x_um[j] - flock.x_um[i])
+        up_um = float(flock.z_um[j] - flock.z_um[i])
+        room_um2 = reach_um**2 - along_um**2 - up_um**2
+        across_um = float(flock.y_um[j] - flock.y_um[i])
+        if room_um2 <= across_um**2:
+            return
+        push_um = math.copysign(math.sqrt(room_um2) - abs(across_um), across_um) / 2
+        wall_um = self._settings.flow.channel_width_um / 2
+        for which, entry, by_um in ((i, one, -push_um), (j, other, push_um)):
+            most_um = max(wall_um - entry.spec.diameter_um / 2, abs(float(flock.y_um[which])))
+            y_um = float(flock.y_um[which]) + by_um
+            flock.y_um[which] = min(max(y_um, -most_um), most_um)
 
     def look(self, at_ns: int, index: int) -> tuple[InView, ...]:
         """The bodies in view now, in the frame with that index; the truth remembers them."""

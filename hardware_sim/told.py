@@ -1,8 +1,8 @@
 """What the host's lines allow the gate to do, read off the bytes that reached the device.
 
 A second reading of drivers/PROTOCOL.md, beside firmware and driver: no state but sessions, ids and
-openings, no queue, no answers. It knows what *may* happen, not what must: an opening that the device
-refuses for want of room is allowed here all the same.
+openings, no queue, no answers. It knows what *may* happen, not what must: an opening that the
+device refuses for want of room is allowed here all the same.
 """
 
 from __future__ import annotations

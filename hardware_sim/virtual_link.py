@@ -18,6 +18,7 @@ class VirtualBoard(SimulatedBoard):
         super().__init__(settings, start_ns, self._note)
 
     def host_ns(self) -> int:
+        """Host time, as it was set."""
         return self.now_ns
 
     def _note(self, switched_ns: int, outlet: str, effective_ns: int) -> None:
