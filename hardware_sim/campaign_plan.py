@@ -59,7 +59,7 @@ def rig_of_seed(seed: int) -> CampaignScene:
     """A rig: its feed, outlets, device, and how near its counter is to a wrap."""
     random = Random(f"rig {seed}")
     choice = random.choice
-    demo = DemoSettings(seed=seed, rate_hz=choice((2.0, 4.0, 6.0)), unhealthy=choice((0.1, 0.3)))
+    demo = DemoSettings(seed=seed, rate_hz=choice((1.5, 3.0, 5.0)), unhealthy=choice((0.1, 0.3)))
     plain = scene_of(demo)
     junction_mm = choice((10.0, 6.0))
     scene = plain.model_copy(

@@ -150,7 +150,7 @@ class Injector:
     def take(self, place: Place, now_ns: int) -> Fault | None:
         """The fault that strikes what passes ``place`` now, or None."""
         waiting = self._waiting.get(place)
-        if not waiting:
+        if not waiting or waiting[0].at_ns > now_ns:
             return None
         fault = waiting.popleft()
         self.log.append(Struck(fault, now_ns, self._state(), True))

@@ -251,7 +251,9 @@ class Controller:
             return
         missing = frame.number - last.number - 1
         self.counters.frames_dropped += missing
-        gap_s = (frame.exposed_ns - last.exposed_ns) * 1e-9
+        # By the times and by the numbers: a camera's times may be wrong just then.
+        counted_ns = (missing + 1) * self._view.frame_period_ns
+        gap_s = max(frame.exposed_ns - last.exposed_ns, counted_ns) * 1e-9
         # Two whole views are needed before a body counts as seen at all.
         hidden_s = gap_s + 3 * self._view.frame_period_ns * 1e-9
         hides = self._view.width_um < hidden_s * self._view.max_speed_um_s
