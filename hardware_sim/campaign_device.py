@@ -191,9 +191,9 @@ class CampaignBoard(VirtualBoard):
             return
         was_at_rest = self._at == 0
         self.core.step()
-        if self._reset_when == "gate_opens" and was_at_rest and self._at:
-            self._reset_now()
-        elif self._reset_when and now_ns >= self._reset_by_ns:
+        opened = was_at_rest and self._at > 0
+        late = self._reset_when is not None and now_ns >= self._reset_by_ns
+        if late or (self._reset_when == "gate_opens" and opened):
             self._reset_now()
         while self._boots_until_ns is None and (chunk := self.incoming.take(now_ns)):
             self._feed(chunk, now_ns)

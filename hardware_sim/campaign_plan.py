@@ -95,7 +95,12 @@ def rig_of_seed(seed: int) -> CampaignScene:
     junction = rig.junction.model_copy(update={"distance_um": junction_mm * 1e3})
     outlets = rig.outlets.model_copy(update={"recheck": "recheck" if recheck else None})
     decide = rig.decide.model_copy(
-        update={"policy": choice(("purity", "purity", "single")), "unsure_band": 0.2}
+        update={
+            "policy": choice(("purity", "purity", "single")),
+            "unsure_band": 0.2,
+            # Bodies show half as often as at 200 frames/s.
+            "speck": rig.decide.speck.model_copy(update={"min_views": 3}),
+        }
     )
     rig = rig.model_copy(
         update={

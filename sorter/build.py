@@ -7,7 +7,7 @@ import cv2
 from drivers.ports import Camera, Clock, Dispenser
 from models.bundle import Bundle, load_bundle
 from models.infer import Classifier
-from sorter.controller import Controller, RecordSink, ViewGeometry
+from sorter.controller import Controller, RecordSink
 from sorter.crop import CropSettings
 from sorter.decide import Decider
 from sorter.errors import BundleError
@@ -18,6 +18,7 @@ from sorter.schedule import Scheduler
 from sorter.segment import Segmenter
 from sorter.settings import RigSettings
 from sorter.tracker import Tracker
+from sorter.view import ViewGeometry
 
 
 def load_model(rig: RigSettings) -> tuple[Bundle, Classifier]:

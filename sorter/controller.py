@@ -10,7 +10,6 @@ sorted; what comes after it goes to rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -35,6 +34,7 @@ from sorter.record_rows import (
 from sorter.schedule import Ruling, Scheduler
 from sorter.status import Counters
 from sorter.track import Arrival, Track
+from sorter.view import ViewGeometry
 
 STATUS_PERIOD_NS = 400_000_000
 
@@ -80,17 +80,6 @@ class RecordSink(Protocol):
         """Send on what waits; raises `RecordError`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ViewGeometry:
-    """Where the view lies, and how fast bodies can cross it."""
-
-    width_um: float
-    junction_um: float
-    min_speed_um_s: float
-    max_speed_um_s: float
-    frame_period_ns: int
-
-
 class Controller:
     """One run of the loop over given parts; `sorter.build` wires them.
 
@@ -126,6 +115,7 @@ class Controller:
         self._drain_ns: int | None = None
         self._waits_in_view = False
         self._last_frame: Frame | None = None
+        self._gap_ns = 0  # exposure of the first frame after the last gap
         self._last_status_ns = 0
         self.counters = Counters()
         self.state = RunState.IDLE
@@ -225,7 +215,7 @@ class Controller:
         for track in in_view:
             flight_s = (view.junction_um - track.last_x_um) / view.max_speed_um_s
             if liquid_ns + flight_s * 1e9 <= until_ns:
-                arrival = self._pipeline.arrival(track) or self._anywhen(liquid_ns)
+                arrival = self._pipeline.arrival(track) or self._view.anywhen(liquid_ns)
                 self._scheduler.observe(track.id, arrival)
 
     def _finish_frame(self, frame: Frame, n_objects: int) -> None:
@@ -250,41 +240,26 @@ class Controller:
         if frame.number <= last.number + 1:
             return
         missing = frame.number - last.number - 1
+        self._gap_ns = frame.exposed_ns
         self.counters.frames_dropped += missing
         # By the times and by the numbers: a camera's times may be wrong just then.
         counted_ns = (missing + 1) * self._view.frame_period_ns
-        gap_s = max(frame.exposed_ns - last.exposed_ns, counted_ns) * 1e-9
-        # Two whole views are needed before a body counts as seen at all.
-        hidden_s = gap_s + 3 * self._view.frame_period_ns * 1e-9
-        hides = self._view.width_um < hidden_s * self._view.max_speed_um_s
-        if hides:
-            view = self._view
-            slowest_um_s = max(view.min_speed_um_s, view.width_um / hidden_s)
-            first_ns = liquid_ns - gap_s * 1e9 + view.junction_um / view.max_speed_um_s * 1e9
-            last_ns = liquid_ns + (view.junction_um - view.width_um) / slowest_um_s * 1e9
-            self._scheduler.blind(first_ns, last_ns)
+        gap_ns = max(frame.exposed_ns - last.exposed_ns, counted_ns)
+        unseen = self._view.unseen_in(gap_ns, liquid_ns)
+        if unseen is not None:
+            self._scheduler.blind(*unseen)
         self._event(
             frame.received_ns,
             "warning",
             "frames_lost",
             f"{missing} frames lost before frame {frame.number}; "
-            + ("what may have passed unseen goes to rest" if hides else "no body can have passed"),
+            + ("what may have passed unseen goes to rest" if unseen else "no body can have passed"),
         )
 
     def _answer_start(self, liquid_ns: float) -> None:
         """Whoever is past the view, or too far through it to be tracked, goes to rest."""
         if self._flowing_before:
-            view = self._view
-            self._scheduler.blind(
-                liquid_ns, liquid_ns + view.junction_um / view.min_speed_um_s * 1e9
-            )
-
-    def _anywhen(self, liquid_ns: float) -> Arrival:
-        """Arrival of a body in view whose speed is not known."""
-        view = self._view
-        first_ns = (view.junction_um - view.width_um) / view.max_speed_um_s * 1e9
-        last_ns = view.junction_um / view.min_speed_um_s * 1e9
-        return Arrival(liquid_ns + (first_ns + last_ns) / 2, (last_ns - first_ns) / 2)
+            self._scheduler.blind(liquid_ns, liquid_ns + self._view.flushed_ns)
 
     def _decided(self, decided: DecidedObject, frame: Frame, liquid_ns: float, now_ns: int) -> None:
         """Hand the object to the recorder, then to the scheduler."""
@@ -293,9 +268,12 @@ class Controller:
         rest = self._scheduler.rest_outlet
         if arrival is None and decision.outlet != rest:
             decision = _changed(decision, rest, Reason.UNSEEN)
+        if decision.reason is Reason.SPECK and self._view.near(self._gap_ns, track):
+            # With frames lost, few views are no sign of a speck: it may be what it looks.
+            decision = _changed(decision, rest, Reason.UNSEEN)
         if self._drain_ns is not None and track.first_exposed_ns > self._drain_ns:
             decision = _changed(decision, rest, Reason.STOPPING)
-        arrival = arrival or self._anywhen(track.last_liquid_ns)
+        arrival = arrival or self._view.anywhen(track.last_liquid_ns)
         self.counters.decided(decision)
         row = self._row(decided, decision, arrival, frame, self._clock.now_ns())
         self._record.object(row, telling_crops(decided))
@@ -356,7 +334,7 @@ class Controller:
                 rest = self._scheduler.rest_outlet
                 changed = _changed(decided.decision, rest, reason)
                 self.counters.decided(changed)
-                arrival = self._anywhen(decided.track.last_liquid_ns)
+                arrival = self._view.anywhen(decided.track.last_liquid_ns)
                 row = self._row(decided, changed, arrival, self._last_frame, now_ns)
                 self._record.object(row, telling_crops(decided))
         self._apply(self._scheduler.abandon(reason), now_ns)
