@@ -23,6 +23,8 @@ OnLine = Callable[[bytes, int], Pieces | None]
 MakeCore = Callable[["CampaignBoard", tuple[str, ...], str, int], Core]
 
 _RESET_SOON_NS = 400_000_000
+_WRAPS_SOON_US = 60_000_000
+_WRAPS_AFTER_US = 8_000_000
 
 
 class FaultyWire(Wire):
@@ -89,6 +91,7 @@ class CampaignBoard(VirtualBoard):
     Attributes:
         met: bytes and boots, in order.
         stays: where the pin led, oldest first.
+        said: (host ns, line) of all that the firmware wrote, whether or not it arrived.
     """
 
     def __init__(
@@ -102,12 +105,17 @@ class CampaignBoard(VirtualBoard):
         self._make_core = make_core
         self.met: list[Arrived | Booted] = [Booted(start_ns)]
         self.stays: list[Stay] = []
+        self.said: list[tuple[int, bytes]] = []
         self._boots = 1
         self._boots_until_ns: int | None = None
         self._reset_when: str | None = None
         self._reset_by_ns = 0
         self._boot_ns = 0
         self._drift_ppm = settings.clock_drift_ppm
+        # A counter starts anywhere: where it wraps soon, if it did so at first.
+        whole_us = 1 << settings.ticks_bits
+        wraps = settings.clock_offset_us > whole_us - _WRAPS_SOON_US
+        self._restart_us = whole_us - _WRAPS_AFTER_US if wraps else 0
         super().__init__(settings, start_ns)
         jitter_ms = settings.link_jitter_ms
         seed = settings.seed
@@ -136,10 +144,11 @@ class CampaignBoard(VirtualBoard):
         self._reset_by_ns = self.now_ns + _RESET_SOON_NS
 
     def step_clock(self, by_us: int) -> None:
-        """The counter jumps; backwards is forwards by a whole turn less."""
+        """The counter jumps; where firmware extends it, backwards is forwards by a turn less."""
         self.core.due_in_us()  # firmware looks at its counter all the time: just now, too
         before_us = self.clock.us_at(self.now_ns)
-        self._set_clock(by_us % self.ticks_period_us, 0.0)
+        extended = self.ticks_period_us < 1 << 32
+        self._set_clock(by_us % self.ticks_period_us if extended else by_us, 0.0)
         if self._at:
             # What the gate did is told in the device's time: before the jump, and after it.
             last = self.stays[-1]
@@ -161,6 +170,11 @@ class CampaignBoard(VirtualBoard):
         self.set_gate(0)
         self.incoming.clear()  # type: ignore[attr-defined]
         self._boots_until_ns = self.now_ns + self._boot_ns
+
+    def write(self, data: bytes) -> None:
+        """A line for the host."""
+        self.said.append((self.now_ns, data))
+        super().write(data)
 
     # -- run ----------------------------------------------------------------------------------
 
@@ -184,7 +198,7 @@ class CampaignBoard(VirtualBoard):
             if now_ns < self._boots_until_ns:
                 return
             self._boots_until_ns = None
-            self._set_clock(-self.clock.us_at(now_ns), 0.0)
+            self._set_clock(self._restart_us - self.clock.us_at(now_ns), 0.0)
             self.core = self.boot()
             self._boots += 1
             self.met.append(Booted(now_ns))

@@ -80,13 +80,13 @@ def rig_of_seed(seed: int) -> CampaignScene:
     device = SimDispenserSettings(
         seed=seed,
         outlets=("waste", "collect", "recheck") if recheck else ("waste", "collect"),
-        queue=choice((4, 64)),
+        queue=choice((1, 4, 64, 64)),
         ticks_bits=bits,
         clock_offset_us=choice((123_456_789, (1 << bits) - wraps_in_us)),
         clock_drift_ppm=random.uniform(-100.0, 100.0),
         link_jitter_ms=choice((0.0, 0.5, 2.0)),
     )
-    watchdog_ms = choice((150, 300, 1000))
+    watchdog_ms = choice((100, 300, 1000))
     dispenser = DispenserSettings(
         least_us_per_byte=rig.dispenser.least_us_per_byte,
         watchdog_ms=watchdog_ms,

@@ -101,6 +101,7 @@ class RigLog:
     edges: list[GateEdge] = field(default_factory=list)
     stays: list[Stay] = field(default_factory=list)
     met: list[Any] = field(default_factory=list)
+    said: list[tuple[int, bytes]] = field(default_factory=list)
     faults: list[Struck] = field(default_factory=list)
     ended_ns: int = 0
 
@@ -161,7 +162,8 @@ class CampaignRig:
         self._let_pass(_LAST_NS)
         self._stage.end()
         log.truth, log.edges, log.stays = self._truths.bodies, self._gate(), self._board.stays
-        log.met, log.faults, log.ended_ns = self._board.met, self._injector.log, clock.time_ns
+        log.met, log.said = self._board.met, self._board.said
+        log.faults, log.ended_ns = self._injector.log, clock.time_ns
         return log
 
     def _await_port(self) -> None:

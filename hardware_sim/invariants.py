@@ -8,6 +8,7 @@ gate's pin, the bytes that reached the device, and what was handed to the record
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from drivers import protocol as wire
@@ -97,6 +98,44 @@ def _first_untold(openings: list[Allowed], on_us: int, off_us: int) -> int | Non
         if one.from_us <= reached:
             reached = max(reached, one.to_us + _TOLERANCE_US)
     return None if reached >= off_us else reached
+
+
+def answers_say_why(log: RigLog) -> list[str]:
+    """A damaged line and one of another session are refused, with that reason, and no other is; an
+    opening that lies ahead is not called late; a session knows what ended before it."""
+    told = told_by(log.met, log.scene)
+    refused: Counter[tuple[int, str]] = Counter()
+    late: set[tuple[int, int]] = set()
+    begun: dict[int, str] = {}
+    for at_ns, line in log.said:
+        message = wire.decode_from_device(line.rstrip(b"\n"))
+        if isinstance(message, wire.Nak) and message.reason in ("CRC", "SESSION"):
+            refused[at_ns, message.reason] += 1
+        elif isinstance(message, wire.Nak) and message.reason == "LATE":
+            late.add((at_ns, message.id))
+        elif isinstance(message, wire.Ready):
+            begun[at_ns] = message.cause
+    expected = Counter(told.refused)
+    wrong = [f"{reason} not said at {at_ns} ns" for at_ns, reason in expected - refused]
+    wrong += [f"{reason} said at {at_ns} ns" for at_ns, reason in refused - expected]
+    wrong += [f"id {one} called late at {at_ns} ns" for at_ns, one in told.ahead
+              if (at_ns, one) in late]  # fmt: skip
+    for at_ns, cause in told.begun:
+        if begun.get(at_ns, cause) != cause:
+            wrong.append(f"{begun[at_ns]} for {cause} at {at_ns} ns")
+    return wrong
+
+
+def queue_is_bounded(log: RigLog) -> list[str]:
+    """The device never says that it has queued more openings than it holds."""
+    messages = (wire.decode_from_device(line.rstrip(b"\n")) for _, line in log.said)
+    acked = {(m.tag, m.id) for m in messages if isinstance(m, wire.Ack)}
+    wrong = []
+    for tag, command_id, alive in told_by(log.met, log.scene).queued:
+        held = sum((tag, other) in acked for other in alive)
+        if (tag, command_id) in acked and held >= log.scene.device.queue:
+            wrong.append(f"id {command_id} of session {tag:04X} beside {held} others")
+    return wrong
 
 
 def at_rest_in_the_end(log: RigLog) -> list[str]:
@@ -231,6 +270,8 @@ def no_crash(log: RigLog) -> list[str]:
 INVARIANTS: dict[str, Invariant] = {
     "unsafe": unsafe,
     "gate_only_as_told": gate_only_as_told,
+    "answers_say_why": answers_say_why,
+    "queue_is_bounded": queue_is_bounded,
     "at_rest_in_the_end": at_rest_in_the_end,
     "only_recorded_commands": only_recorded_commands,
     "objects_accounted_for": objects_accounted_for,

@@ -19,6 +19,7 @@ _MAX_OPENING_US = 5_000_000
 _MAX_AHEAD_US = 60_000_000
 _PAST_SESSIONS = 4
 _NEVER_FULL = 64
+_IN_DOUBT_US = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,18 @@ class Told:
     Attributes:
         openings: cut short where they were withdrawn.
         asked: (nonce, id, (outlet, open on the wire, length)) of openings in force, each once.
+        refused: (host ns, reason) of each line that must be refused as it stands.
+        ahead: (host ns, id) of new openings that lie well ahead: none of them is late.
+        begun: (host ns, what had ended before) of each new session, where there is no doubt.
+        queued: (tag of the session, id, ids of the openings that were alive then).
     """
 
     openings: list[Allowed] = field(default_factory=list)
     asked: list[tuple[int, int, tuple[str, int, int]]] = field(default_factory=list)
+    refused: list[tuple[int, str]] = field(default_factory=list)
+    ahead: list[tuple[int, int]] = field(default_factory=list)
+    begun: list[tuple[int, str]] = field(default_factory=list)
+    queued: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -51,6 +60,7 @@ class _Reader:
     outlets: tuple[str, ...]
     knows_conflicts: bool
     boots: int = 0
+    at_ns: int = 0
     told: Told = field(default_factory=Told)
     nonce: int = 0
     past: list[int] = field(default_factory=list)
@@ -71,12 +81,17 @@ class _Reader:
     def arrived(self, one: Arrived) -> None:
         """Some bytes more."""
         *lines, self.buffer = (self.buffer + one.data).split(b"\n")
+        self.at_ns = one.at_ns
         for line in lines:
             try:
                 message = wire.decode_from_host(line)
+            except wire.Damaged:
+                if line:
+                    self.told.refused.append((one.at_ns, "CRC"))
             except (wire.BadLine, UnicodeDecodeError):
                 continue
-            self.take(message, one.device_us)
+            else:
+                self.take(message, one.device_us)
 
     def take(self, message: Any, now_us: int) -> None:
         """One line that came whole."""
@@ -84,7 +99,9 @@ class _Reader:
             self.end_all(self.heard_us + self.watchdog_us)
         if isinstance(message, wire.Hello):
             self.hello(message, now_us)
-        elif message.session == self.nonce:
+        elif message.session != self.nonce:
+            self.told.refused.append((self.at_ns, "SESSION"))
+        else:
             self.heard_us = now_us
             if isinstance(message, wire.Open):
                 self.open(message, now_us)
@@ -96,10 +113,19 @@ class _Reader:
 
     def hello(self, message: wire.Hello, now_us: int) -> None:
         """A session, unless its nonce was used before."""
-        if message.session in self.past or message.version != wire.VERSION:
+        if message.version != wire.VERSION:
+            return
+        if message.session in self.past:
+            self.told.refused.append((self.at_ns, "SESSION"))
             return
         if message.session != self.nonce:
             self.end_all(now_us)
+            silent_us = now_us - self.heard_us
+            if not self.nonce:
+                self.told.begun.append((self.at_ns, "BOOT"))
+            elif abs(silent_us - self.watchdog_us) > _IN_DOUBT_US:
+                tripped = silent_us > self.watchdog_us
+                self.told.begun.append((self.at_ns, "WATCHDOG" if tripped else "SESSION"))
             if self.nonce:
                 self.past = [*self.past, self.nonce][-_PAST_SESSIONS:]
             self.nonce = message.session
@@ -118,12 +144,16 @@ class _Reader:
         fits = 0 < ahead_us <= _MAX_AHEAD_US and 0 < message.length_us <= _MAX_OPENING_US
         if not fits or message.outlet not in self.outlets[1:]:
             return
+        if ahead_us > _IN_DOUBT_US:
+            self.told.ahead.append((self.at_ns, message.id))
         begin = now_us + ahead_us
         end = begin + message.length_us
         for outlet, other_begin, other_end in self.alive.values():
             meet = outlet != message.outlet and begin < other_end and other_begin < end
             if meet and self.knows_conflicts:
                 return
+        alive = tuple(i for i, one in self.alive.items() if one[2] > now_us + _IN_DOUBT_US)
+        self.told.queued.append((self.nonce & 0xFFFF, message.id, alive))
         self.alive[message.id] = (message.outlet, begin, end)
         if len(self.alive) > 128:
             self.retire(now_us)
