@@ -8,6 +8,7 @@ gate's pin, the bytes that reached the device, and what was handed to the record
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -23,6 +24,7 @@ Invariant = Callable[[RigLog], list[str]]
 _US = 1_000
 _TOLERANCE_US = 20
 _SEEN_ALONE = 6  # frames in which a body was shown by itself: no excuse for not deciding on it
+_LEAST_UM = 30.0
 _SEEN_HIDDEN = 4  # the fewest views that are decided on
 _UNSETTLED_NS = 8_000_000_000  # the driver gives a command up sooner than that
 _OBJECT_IDS = 1_000_000  # object ids of each run are counted on from there
@@ -60,11 +62,18 @@ def tracks_of(log: RigLog) -> list[TrackRow]:
     for run in log.runs:
         index_of = run.camera.index_of
         sent = _unrecorded(run)
+        asked = {command.object_id for command in run.record.commands}
         for row in run.record.tracks():
+            first = run.record.objects[row.object_id]
+            change = run.record.changes.get(row.object_id)
+            outlet, commanded = row.outlet, row.commanded
+            if change and first.arrival_ns and change.changed_ns > first.arrival_ns:
+                # Taken back when it had passed: what it was when it passed is what counts.
+                outlet, commanded = first.outlet, row.object_id in asked
             places = [(index_of[n], x, y) for n, x, y in row.sightings]
-            commanded = row.commanded or (bool(sent) and row.outlet == "collect")
+            commanded = commanded or (bool(sent) and outlet == "collect")
             number = run.number * _OBJECT_IDS + row.object_id
-            rows.append(TrackRow(number, places, row.outlet, row.reason, commanded))
+            rows.append(TrackRow(number, places, outlet, row.reason, commanded))
     return rows
 
 
@@ -120,8 +129,11 @@ def answers_say_why(log: RigLog) -> list[str]:
     wrong += [f"{reason} said at {at_ns} ns" for at_ns, reason in refused - expected]
     wrong += [f"id {one} called late at {at_ns} ns" for at_ns, one in told.ahead
               if (at_ns, one) in late]  # fmt: skip
+    stepped = [f.at_ns for f in log.faults if f.fault.kind == "clock_step"]
     for at_ns, cause in told.begun:
-        if begun.get(at_ns, cause) != cause:
+        # Who tells silence by a clock that has jumped since can't tell.
+        doubtful = any(at_ns - _UNSETTLED_NS < t <= at_ns for t in stepped)
+        if not doubtful and begun.get(at_ns, cause) != cause:
             wrong.append(f"{begun[at_ns]} for {cause} at {at_ns} ns")
     return wrong
 
@@ -182,19 +194,31 @@ def objects_accounted_for(log: RigLog) -> list[str]:
 
 
 def _overlooked(log: RigLog) -> list[str]:
-    """Bodies that a run saw well and did not decide on."""
-    matched = match_tracks(log.truth, tracks_of(log), log.scene.scene.optics.pitch_um)
+    """Bodies that a run saw well and that are in no object of it, not even in another's track, as
+    they may be where frames came out of order."""
+    tracks = tracks_of(log)
+    pitch_um = log.scene.scene.optics.pitch_um
+    matched = match_tracks(log.truth, tracks, pitch_um)
     groups = {b.group for b in log.truth if b.group and b.body in matched}
-    bodies = {b.body: b for b in log.truth}
+    places: dict[int, list[tuple[float, float]]] = {}
+    for track in tracks:
+        for index, x_px, y_px in track.sightings:
+            places.setdefault(index, []).append((x_px, y_px))
+    bodies = {b.body: b for b in log.truth if b.diameter_um >= _LEAST_UM}
     wrong = []
     for run in log.runs:
         if run.ended in ("killed", "deadlock", "crash", "RecordError", "NetworkFailed"):
             continue  # its books could not be closed
         for number, frames in run.vision.alone.items():
             body = bodies.get(number)
-            if body is None or frames < _SEEN_ALONE or number in matched:
+            if body is None or frames < _SEEN_ALONE or number in matched or body.group in groups:
                 continue
-            if body.diameter_um >= 30.0 and not (body.group and body.group in groups):
+            reach_px = body.diameter_um / 2 / pitch_um
+            if not any(
+                math.hypot(x - there_x, y - there_y) < reach_px
+                for index, x, y in body.positions
+                for there_x, there_y in places.get(index, ())
+            ):
                 wrong.append(f"run {run.number}: body {number}, seen alone {frames} times")
     return wrong
 
