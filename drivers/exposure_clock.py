@@ -29,6 +29,7 @@ _DRIFT_SPAN_NS = 5_000_000_000
 _MISSED_SHARE = 1e-3
 _EARLY_MARGIN_NS = 1_000_000
 _EARLY_IN_A_ROW = 5
+_OUT_OF_ORDER_NS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +104,11 @@ class ExposureClock:
             received_ns: host time at which the frame had arrived; never too early.
 
         A single frame that arrives before physics allows (a wall clock that was set) is not
-        believed; several in a row, or a camera clock that jumps back, start the fit afresh.
+        believed; several in a row, or a camera clock that jumps back, start the fit afresh. A jump
+        back by a few frames is frames out of order: only what was fitted last is forgotten.
         """
         if elapsed_ns < self._last_elapsed_ns:
-            self.reset()
+            self._go_back(elapsed_ns)
         self._last_elapsed_ns = elapsed_ns
         offset_ns = received_ns - elapsed_ns
         if self._too_early(elapsed_ns, offset_ns):
@@ -119,6 +121,17 @@ class ExposureClock:
             self._early = 0
             self._add(elapsed_ns, offset_ns)
         return self._estimate(elapsed_ns)
+
+    def _go_back(self, elapsed_ns: int) -> None:
+        """Frames came out of order, or the camera's clock has a new zero.
+
+        A fit that began anew with frames that a stall holds up would date them all too late.
+        """
+        if self._last_elapsed_ns - elapsed_ns > _OUT_OF_ORDER_NS or len(self._blocks) < 2:
+            self.reset()
+            return
+        self._blocks.pop()  # the frame before may have had a wrong time
+        self._choose(elapsed_ns)
 
     def _too_early(self, elapsed_ns: int, offset_ns: int) -> bool:
         if not self._blocks:

@@ -9,7 +9,8 @@ import pytest
 
 from drivers.ports import Frame
 from hardware_sim.body_spec import BodySpec
-from hardware_sim.detections import MEASURED, DetectionVision, InView
+from hardware_sim.detection_errors import MEASURED
+from hardware_sim.detections import DetectionVision, InView
 from sorter.detection import Detection
 
 PITCH_UM, WIDTH_PX, HEIGHT_PX = 1.73, 1280, 512
