@@ -29,6 +29,7 @@ from sorter.errors import CameraError
 
 _MARGIN_UM = 400.0
 _LARGEST_UM = 450.0
+_GIVES_WAY_UM = 40.0
 _KEPT = 256
 _NO_PIXELS = np.zeros((1, 1), np.uint8)
 
@@ -80,7 +81,9 @@ class LightStage(Stage):
         across_um = float(flock.y_um[j] - flock.y_um[i])
         if room_um2 <= across_um**2:
             return
-        push_um = math.copysign(math.sqrt(room_um2) - abs(across_um), across_um) / 2
+        # They give way gradually: nothing jumps aside from one frame to the next.
+        gap_um = min(math.sqrt(room_um2) - abs(across_um), _GIVES_WAY_UM)
+        push_um = math.copysign(gap_um, across_um) / 2
         wall_um = self._settings.flow.channel_width_um / 2
         for which, entry, by_um in ((i, one, -push_um), (j, other, push_um)):
             most_um = max(wall_um - entry.spec.diameter_um / 2, abs(float(flock.y_um[which])))
