@@ -104,7 +104,7 @@ def rig_of_seed(seed: int) -> CampaignScene:
     )
     rig = rig.model_copy(
         update={
-            "dispenser": dispenser, "outlets": outlets, "decide": decide, "junction": junction
+            "track": rig.track.model_copy(update={"short_views": 3}), "dispenser": dispenser, "outlets": outlets, "decide": decide, "junction": junction
         }
     )  # fmt: skip
     return CampaignScene(scene, rig, device)
