@@ -104,9 +104,14 @@ def rig_of_seed(seed: int) -> CampaignScene:
     )
     rig = rig.model_copy(
         update={
-            "track": rig.track.model_copy(update={"short_views": 3}), "dispenser": dispenser, "outlets": outlets, "decide": decide, "junction": junction
+            # Likewise: a track of so few views takes its arrival from a body beside it.
+            "track": rig.track.model_copy(update={"short_views": 3}),
+            "dispenser": dispenser,
+            "outlets": outlets,
+            "decide": decide,
+            "junction": junction,
         }
-    )  # fmt: skip
+    )
     return CampaignScene(scene, rig, device)
 
 

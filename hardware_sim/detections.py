@@ -189,7 +189,7 @@ class DetectionVision:
                 gauss(0.0, 0.4 * errors.off) * spec.diameter_um,
                 min(across, gauss(0.0, errors.off) * spec.diameter_um),
             ),
-            # Blur only enlarges: of debris, 1 body in 20 looked less than 0.5 % larger, none smaller.
+            # Blur only enlarges: 1 in 20 looked less than 0.5 % larger, none smaller.
             size=max(0.0, gauss(*errors.size)) if spec.kind == "debris" else gauss(*errors.size),
             circularity=gauss(*errors.circularity),
             double=gauss(*errors.double),
