@@ -247,7 +247,13 @@ class CampaignRig:
             run.ended = type(error).__name__ if known else "crash"
             run.error = f"{type(error).__name__}: {error}"
             self._fault(run, dispenser, controller)
-        dispenser.close()
+        try:
+            dispenser.close()
+        except Exception as error:  # it is to bear whatever the device says
+            run.ended, run.error = (
+                "crash",
+                f"closing the dispenser, {type(error).__name__}: {error}",
+            )
 
     def _fault(self, run: RunLog, dispenser: NotedDispenser, controller: Controller | None) -> None:
         """What `sorter.runner` does after a fault: hold, rest, then end the record."""
