@@ -168,7 +168,8 @@ class Controller:
     def fault(self, now_ns: int, why: str, by: str = "run") -> None:
         """Rule everything to rest and note the fault; the caller holds flow and gate first."""
         self._close_books(Reason.FAULT, now_ns)
-        self._to(RunState.FAULTED, now_ns, by, why, level="fault")
+        if self.life.may(RunState.FAULTED):  # not from stopped, where the record may still fail
+            self._to(RunState.FAULTED, now_ns, by, why, level="fault")
         self._publish(now_ns)
 
     def note(self, fault: Fault, response: Response) -> None:

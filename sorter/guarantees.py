@@ -39,12 +39,6 @@ def hold(dispenser: Dispenser, now_ns: int) -> None:
         dispenser.hold(now_ns)
 
 
-def flow(dispenser: Dispenser, now_ns: int) -> None:
-    """Let it flow, where this dispenser holds it."""
-    if dispenser.guarantees().holds_pump:
-        dispenser.flow(now_ns)
-
-
 def refuse_unattended(guarantees: Guarantees, unattended: bool) -> None:
     """Refuse a run that nobody watches on a dispenser that can't end a failure by itself.
 

@@ -16,7 +16,7 @@ from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.virtual_link import VirtualDispenser
 from sorter.build import build_dispenser
 from sorter.errors import SettingsError
-from sorter.guarantees import describe, flow, guarantees_of, hold, refuse_unattended
+from sorter.guarantees import describe, guarantees_of, hold, refuse_unattended
 from sorter.runner import run_rig
 from sorter.settings import RigSettings, RunSettings
 from sorter.settings_dump import dump_commented_toml
@@ -161,15 +161,11 @@ class Held(NotedDispenser):
     def hold(self, now_ns: int) -> None:
         self.told.append("hold")
 
-    def flow(self, now_ns: int) -> None:
-        self.told.append("flow")
 
-
-@pytest.mark.parametrize(("promised", "told"), [(ALL, ["hold", "flow"]), (NONE, [])])
+@pytest.mark.parametrize(("promised", "told"), [(ALL, ["hold"]), (NONE, [])])
 def test_a_pump_is_told_only_where_there_is_one(promised: Guarantees, told: list[str]) -> None:
     dispenser = Held(promised)
     hold(dispenser, 0)
-    flow(dispenser, 0)
     assert dispenser.told == told
 
 
