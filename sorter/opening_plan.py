@@ -7,7 +7,7 @@ from the body's arrival in liquid time, with the jump that the opening itself ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -66,6 +66,10 @@ class Window:
             and self.early_ns < opening.close_ns + guard_ns
         )
 
+    def widened(self, by_ns: int) -> Window:
+        """The same, longer on both sides."""
+        return Window(self.early_ns - by_ns, self.late_ns + by_ns)
+
     def within(self, opening: Opening) -> bool:
         """Whether the body surely arrives while the gate stands there."""
         return self.early_ns >= opening.open_ns and self.late_ns <= opening.close_ns
@@ -82,6 +86,63 @@ def window(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """How much of a body's arrival window its opening covers, and where what is left of it goes.
+
+    Attributes:
+        before, after: share of the half width that is covered before and after the likeliest
+            time, above 0 to 1.
+        dwells_before: an opening shorter than the shortest dwell is made longer at its beginning,
+            not at its end.
+    """
+
+    before: float = 1.0
+    after: float = 1.0
+    dwells_before: bool = False
+
+    def of(self, arrival: Arrival) -> Arrival:
+        """The part of an arrival that is covered."""
+        first_ns, last_ns = self.interval_ns(arrival)
+        return Arrival((first_ns + last_ns) / 2, (last_ns - first_ns) / 2)
+
+    def interval_ns(self, arrival: Arrival) -> tuple[float, float]:
+        """First and last liquid time that is covered."""
+        error_ns = arrival.error_ns
+        return (
+            arrival.liquid_ns - self.before * error_ns,
+            arrival.liquid_ns + self.after * error_ns,
+        )
+
+
+WHOLE = Aim()
+_STEPS = 6  # each leaves about half of what is spare
+_SHARES = (1.0, 0.6, 0.3)  # a half width is three standard errors: all, 96 %, 82 % of one side
+
+
+def aims_beside(others: Iterable[Window], at_ns: int) -> tuple[Aim, ...]:
+    """Openings to try for a body whose whole window would let somebody else in; surest first.
+
+    The body may then miss its opening and go to rest, where it would have gone anyway; nobody
+    else is let in.
+
+    Args:
+        others: windows of those that may not be let in.
+        at_ns: host time at which the body is likeliest to arrive.
+
+    Returns:
+        Nothing when one of the others may arrive just then.
+    """
+    sides = [(other.late_ns < at_ns, other.early_ns > at_ns) for other in others]
+    if any(not before and not after for before, after in sides):
+        return ()
+    if all(after for _, after in sides):
+        return tuple(Aim(after=share, dwells_before=True) for share in _SHARES)
+    if all(before for before, _ in sides):
+        return tuple(Aim(before=share) for share in _SHARES[1:])
+    return tuple(Aim(share, share, dwells_before=True) for share in _SHARES)
+
+
 def plan_opening(
     arrival: Arrival,
     outlet: str,
@@ -89,6 +150,7 @@ def plan_opening(
     liquid: Liquid,
     junction: JunctionSettings,
     bound_ns: int,
+    aim: Aim = WHOLE,
 ) -> Opening:
     """The opening that a body needs, given those that are already commanded.
 
@@ -100,24 +162,35 @@ def plan_opening(
         outlet: where it is bound.
         openings: merged openings already commanded, in order of time.
         bound_ns: bound of the clock estimate, widens the opening.
+        aim: how much of the arrival's interval is covered.
     """
     guard_ns = junction.guard_ns + bound_ns
-    first = arrival.liquid_ns - arrival.error_ns
+    first, last = aim.interval_ns(arrival)
     early_ns = liquid.first_passage_ns(first, openings)
     before = _reached(openings, outlet, early_ns - guard_ns - junction.min_dwell_ns, early_ns)
     if before is not None:
         kept = [o for o in openings if o.open_ns < before.open_ns]
         joined = Opening(outlet, before.open_ns)
-        late_ns = liquid.first_passage_ns(arrival.liquid_ns + arrival.error_ns, [*kept, joined])
+        late_ns = liquid.first_passage_ns(last, [*kept, joined])
         # Starting where the other still holds the gate, so that the union has no gap.
         open_ns = min(max(before.open_ns, early_ns - guard_ns), before.close_ns)
         return Opening(outlet, open_ns, max(late_ns + guard_ns, before.close_ns))
     early_ns = liquid.first_passage_ns(first - liquid.lead_ns(guard_ns), openings)
     open_ns = early_ns - guard_ns
     earlier = [o for o in openings if o.close_ns <= open_ns]
-    last = arrival.liquid_ns + arrival.error_ns
-    late_ns = liquid.first_passage_ns(last, [*earlier, Opening(outlet, open_ns, FOREVER_NS)])
-    close_ns = max(late_ns + guard_ns, open_ns + junction.min_dwell_ns)
+
+    def spare_ns(opens_ns: int) -> int:
+        """How much shorter than the shortest dwell the opening would be."""
+        late_ns = liquid.first_passage_ns(last, [*earlier, Opening(outlet, opens_ns, FOREVER_NS)])
+        return junction.min_dwell_ns - (late_ns + guard_ns - opens_ns)
+
+    spare = spare_ns(open_ns)
+    if aim.dwells_before:
+        # The earlier the gate opens, the earlier the body comes.
+        for _ in range(_STEPS):
+            open_ns -= max(spare, 0)
+            spare = spare_ns(open_ns)
+    close_ns = open_ns + junction.min_dwell_ns - min(spare, 0)
     for later in openings:
         if later.outlet == outlet and 0 <= later.open_ns - close_ns < junction.min_dwell_ns:
             close_ns = later.open_ns

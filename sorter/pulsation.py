@@ -10,6 +10,9 @@ track that ends:
   ``a cos + b sin`` that is orthogonal to {1, t} over the track's own samples. Where the valve moved
   meanwhile, its jitter d adds ``d * D'(t)`` with the known displacement D: that is projected out
   too.
+* A small body sinks, and speeds up or slows down by itself: a parabola is fitted away as far as
+  that is likelier than noise (a prior on its coefficient; C. E. Rasmussen and C. K. I. Williams,
+  "Gaussian Processes for Machine Learning", MIT Press 2006, section 2.7).
 * Noise is alike over a roll, so a track weighs as its number of rolls, not of samples, over the
   variance ``(noise_um / v)^2``; slow bodies, long in view, tell most.
 * The 2x2 normal equations of (a, b) are kept for a grid of frequencies and forgotten exponentially:
@@ -62,12 +65,6 @@ class PulsationSettings(BaseModel):
     noise_um: float = Field(
         1.2, gt=0, description="how far rolling and noise move a centroid (standard deviation), µm"
     )
-    settling_s: float = Field(
-        0.25,
-        gt=0,
-        description="a body longer than this in view may speed up or slow down steadily, as it "
-        "settles: that is fitted away, s",
-    )
     max_amplitude: float = Field(
         0.1, gt=0, lt=1, description="a beat whose relative amplitude is larger is not believed"
     )
@@ -78,7 +75,7 @@ class PulsationSettings(BaseModel):
         10.0, gt=0, description="F ratio (beat against noise) from which the beat is believed"
     )
     tolerance: float = Field(
-        0.008,
+        0.006,
         ge=0,
         le=0.5,
         description="share by which the flow may change beside a beat that is known; the beat's "
@@ -139,20 +136,28 @@ class PulsationEstimator:
         self._beat: Beat | None = None
         self.candidate: Beat | None = None
 
-    def add(self, times_ns: NDArray[np.int64], liquid_ns: Array, x_um: Array) -> None:
+    def add(
+        self,
+        times_ns: NDArray[np.int64],
+        liquid_ns: Array,
+        x_um: Array,
+        own_um_s2: float = 0.0,
+    ) -> None:
         """Count one track that has ended.
 
         Args:
             times_ns: (n,) host times of exposure, increasing.
             liquid_ns: (n,) the same in liquid time without pulsation, see `sorter.liquid`.
             x_um: (n,) positions along the flow.
+            own_um_s2: standard deviation of how a body like this speeds up or slows down by
+                itself, as it sinks.
         """
         if not self.settings.enabled or len(x_um) < self.settings.min_views:
             return
         if self._epoch_ns == 0:
             self._epoch_ns = int(times_ns[0])
         self._displaced_ns = max(self._displaced_ns, float((liquid_ns - times_ns).max()))
-        samples = self._prepare(times_ns, liquid_ns, x_um)
+        samples = self._prepare(times_ns, liquid_ns, x_um, own_um_s2)
         if samples is None:
             return
         self._check(samples)
@@ -165,7 +170,7 @@ class PulsationEstimator:
         return beat if beat and beat.tolerance_at(time_ns) < self._unknown else None
 
     def _prepare(
-        self, times_ns: NDArray[np.int64], liquid_ns: Array, x_um: Array
+        self, times_ns: NDArray[np.int64], liquid_ns: Array, x_um: Array, own_um_s2: float
     ) -> _Samples | None:
         """Samples of a track; None when it does not flow, or time stands still."""
         if np.any(np.diff(times_ns) <= 0):
@@ -179,18 +184,21 @@ class PulsationEstimator:
         basis = [np.ones_like(t), tau - tau.mean()]
         if np.ptp(moved) > 1e-4:
             basis.append(np.gradient(moved, t))
-        if t[-1] - t[0] > self.settings.settling_s:
-            basis.append(basis[1] ** 2)
-        q, _ = np.linalg.qr(np.stack(basis, axis=1))
+        basis.append(basis[1] ** 2)
+        q, lengths = np.linalg.qr(np.stack(basis, axis=1))
         span = basis[1] @ basis[1]
         speed = float(basis[1] @ x / span) if span > 0 else 0.0
         if speed <= 0:
             return None
-        r = (x - q @ (q.T @ x)) / speed
+        n = t.size
         rolls = 1.0 + (t[-1] - t[0]) / self.settings.roll_s
         noise_s2 = (self.settings.noise_um / speed) ** 2
-        n = t.size
-        w = _pad(np.full(n, rolls / (n * noise_s2)))
+        weight = rolls / (n * noise_s2)
+        # A steady acceleration is fitted away as far as it is likelier the body's own than noise.
+        own = weight * (own_um_s2 / (2.0 * speed) * lengths[-1, -1]) ** 2
+        q[:, -1] *= math.sqrt(own / (1.0 + own))
+        r = (x - q @ (q.T @ x)) / speed
+        w = _pad(np.full(n, weight))
         padded_q = np.zeros((SAMPLES, 4))
         padded_q[:n, : q.shape[1]] = q
         return _Samples(_pad(t), _pad(r), padded_q, w, n, speed, noise_s2)

@@ -8,7 +8,7 @@ an opening is a conflict. What comes to light later withdraws a command that was
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,7 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from drivers.ports import Command, Dispenser
 from sorter.decide import Decision, OutletSettings, Reason
 from sorter.liquid import Liquid, Opening, merge
-from sorter.opening_plan import JunctionSettings, Window, plan_opening, window
+from sorter.opening_plan import (
+    WHOLE,
+    Aim,
+    JunctionSettings,
+    Window,
+    aims_beside,
+    plan_opening,
+    window,
+)
 from sorter.track import Arrival
 from sorter.under_way import Body, Ruling, Sent
 
@@ -201,16 +209,8 @@ class Scheduler:
     def _rule(self, body: Body, now_ns: int) -> list[Ruling]:
         """Send the body's command, or rule it to rest; nothing while it can wait."""
         assert body.outlet is not None
-        assert body.decision is not None
-        opening = plan_opening(
-            body.arrival,
-            body.outlet,
-            self._openings,
-            self._liquid,
-            self._junction,
-            self._bound_ns(now_ns),
-        )
-        move_ns = opening.open_ns - int(self._junction.valve_on_ms * 1e6)
+        opening = self._opening_for(body, now_ns)
+        move_ns = self._moves_ns(opening)
         wait_ns = move_ns - int(self._settings.lead_ms * 1e6) - now_ns
         if wait_ns > 0:
             # An opening commanded meanwhile may bring the arrival forward, so not for long.
@@ -225,9 +225,37 @@ class Scheduler:
             if move_ns > soonest_ns:
                 return []  # the next frame may tell
             return self._to_rest(body.id, Reason.LATE, now_ns)
-        if self._meets_another(body, opening, now_ns):
+        if next(self._met(body, opening, now_ns), None) is None:
+            return [self._send(body, opening, move_ns, now_ns)]
+        narrower = self._beside(body, opening, soonest_ns, now_ns)
+        if narrower is None:
             return self._to_rest(body.id, Reason.CONFLICT, now_ns)
-        return [self._send(body, opening, move_ns, now_ns)]
+        return [self._send(body, narrower, self._moves_ns(narrower), now_ns)]
+
+    def _beside(self, body: Body, opening: Opening, soonest_ns: int, now_ns: int) -> Opening | None:
+        """An opening that the body will likely meet, and nobody that the given one lets in."""
+        openings = merge([*self._openings, opening])
+        at_ns = self._liquid.first_passage_ns(body.arrival.liquid_ns, openings)
+        for aim in aims_beside(self._met(body, opening, now_ns), at_ns):
+            tried = self._opening_for(body, now_ns, aim)
+            if (
+                self._moves_ns(tried) >= soonest_ns
+                and not self._reaches_into_the_unseen(tried)
+                and next(self._met(body, tried, now_ns), None) is None
+            ):
+                body.covered = aim.of(body.arrival)
+                return tried
+        return None
+
+    def _opening_for(self, body: Body, now_ns: int, aim: Aim = WHOLE) -> Opening:
+        assert body.outlet is not None
+        bound_ns = self._bound_ns(now_ns)
+        known = (self._openings, self._liquid, self._junction, bound_ns)
+        return plan_opening(body.arrival, body.outlet, *known, aim)
+
+    def _moves_ns(self, opening: Opening) -> int:
+        """When the valve must be told to open."""
+        return opening.open_ns - int(self._junction.valve_on_ms * 1e6)
 
     def _bound_ns(self, now_ns: int) -> int:
         """Bound of the clock estimate."""
@@ -268,8 +296,8 @@ class Scheduler:
         first_ns = self._liquid.first_passage_ns(self._unseen_from_ns, openings)
         return first_ns < opening.close_ns + self._junction.jitter_ns
 
-    def _meets_another(self, body: Body, opening: Opening, now_ns: int) -> bool:
-        """Whether opening for `body` would let in, or shut out, somebody else."""
+    def _met(self, body: Body, opening: Opening, now_ns: int) -> Iterator[Window]:
+        """Windows of those that opening for `body` would let in, or shut out."""
         openings = merge([*self._openings, opening])
         coming = [o for o in openings if o.close_ns > now_ns]
         guard_ns = self._junction.jitter_ns + self._bound_ns(now_ns)
@@ -277,17 +305,22 @@ class Scheduler:
             if other.id == body.id or not self._may_meet(other, coming):
                 continue
             theirs = self._window(other, openings)
-            if any(theirs.overlaps(o, guard_ns) for o in coming if o.outlet != other.outlet):
-                return True
-            if other.outlet != body.outlet:
-                continue
-            if self._policy == "single" and theirs.overlaps(opening, guard_ns):
-                return True
-            # A jump that this opening causes must not carry it past its own.
-            waits = other.command_id in self._sent and theirs.late_ns > now_ns
-            if waits and not any(theirs.within(o) for o in openings):
-                return True
-        return False
+            let_in = any(theirs.overlaps(o, guard_ns) for o in coming if o.outlet != other.outlet)
+            if let_in or (
+                other.outlet == body.outlet
+                and (
+                    (self._policy == "single" and theirs.overlaps(opening, guard_ns))
+                    or self._carries_past(other, openings, now_ns)
+                )
+            ):
+                yield theirs.widened(guard_ns)
+
+    def _carries_past(self, other: Body, openings: Sequence[Opening], now_ns: int) -> bool:
+        """Whether the jumps of `openings` carry a body past its own, which is commanded already."""
+        if other.command_id not in self._sent:
+            return False
+        theirs = window(other.covered or other.arrival, self._liquid, openings)
+        return theirs.late_ns > now_ns and not any(theirs.within(o) for o in openings)
 
     def _may_meet(self, body: Body, openings: Iterable[Opening]) -> bool:
         """Cheap test that spares most bodies the exact window: no jump exceeds `jump_ns`."""

@@ -273,6 +273,16 @@ class Track:
             acceleration_error_um_s2=math.hypot(motion.acceleration_error_um_s2, of_pump),
         )
 
+    def own_acceleration_um_s2(self) -> float:
+        """How much a body like this speeds up or slows down as it sinks (standard deviation)."""
+        channel, diameter_um = self.settings.channel, median(self._diameters_um)
+        if diameter_um >= channel.settled_um:
+            return 0.0
+        low_um, high_um = diameters_seen_um(diameter_um, median(self._deficits_um2))
+        likely_um = min(diameter_um, (low_um + high_um) / 2)
+        most = channel.most_acceleration_um_s2(self.speed_um_s, likely_um / channel.looks_smaller)
+        return 0.5 * most
+
     @property
     def speed_um_s(self) -> float:
         """Speed along the flow, µm/s."""

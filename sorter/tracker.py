@@ -76,7 +76,10 @@ class Tracker:
         flows = track.n > 2 and s.min_speed_um_s <= track.speed_um_s <= s.max_speed_um_s
         if flows and not track.double:
             self.pulsation.add(
-                np.array(track.exposed_ns), np.array(track.liquid_ns), np.array(track.x_um)
+                np.array(track.exposed_ns),
+                np.array(track.liquid_ns),
+                np.array(track.x_um),
+                track.own_acceleration_um_s2(),
             )
         return True
 

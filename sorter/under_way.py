@@ -19,6 +19,7 @@ class Body:
         arrival: predicted arrival at the junction, in liquid time.
         outlet: where it is bound; None while undecided.
         look_again_ns: its command can't be due before this time.
+        covered: the part of its arrival that its opening covers, where that isn't all of it.
     """
 
     id: int
@@ -27,6 +28,7 @@ class Body:
     decision: Decision | None = None
     command_id: int | None = None
     look_again_ns: int = 0
+    covered: Arrival | None = None
 
 
 @dataclass(frozen=True, slots=True)
