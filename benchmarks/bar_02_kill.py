@@ -11,6 +11,9 @@ from the device's watchdog alone: pump held and gate at rest, for good, within t
 That time counts from the last line that the device heard; lines that the controller had already
 written still come to it, some 15 ms at most.
 
+A run in which no command comes within 90 s (a machine so busy that the run holds itself) is thrown
+away, said, and another taken for it.
+
 What was sent is compared with the record: each command that the device has acknowledged, ever, has
 its object in it. Its own row may be missing where the kill fell between the write to the port
 and the handing over of the row, well below a millisecond later; then its object is there,
@@ -68,12 +71,16 @@ def _accepted(log: Path) -> int:
     return sum(isinstance(edge, Accepted) for edge in read_log(log))
 
 
+class NoCommands(Exception):
+    """The run sends none."""
+
+
 def _await(wanted: int, log: Path, process: subprocess.Popen[bytes]) -> None:
     """Until the device has acknowledged so many commands."""
     deadline = time.monotonic() + LONGEST_S
     while _accepted(log) < wanted:
         if process.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(f"no {wanted} commands in {LONGEST_S:g} s: see {log.parent}")
+            raise NoCommands(f"no {wanted} commands in {LONGEST_S:g} s: see {log.parent}")
         time.sleep(POLL_S)
 
 
@@ -121,9 +128,19 @@ def kills(n: int, seed: int, keep: Path | None) -> Iterator[Killed]:
     """So many runs, each told of."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as scratch:
-        for i in range(n):
-            one = kill_once((keep or Path(scratch)) / f"kill-{i}", rng)
-            print(f"  {i}: {_told(one)}", flush=True)
+        done = thrown = 0
+        while done < n:
+            folder = (keep or Path(scratch)) / f"kill-{done + thrown}"
+            try:
+                one = kill_once(folder, rng)
+            except NoCommands as why:
+                thrown += 1
+                print(f"  thrown away: {why}", flush=True)
+                if thrown > n:
+                    raise
+                continue
+            print(f"  {done}: {_told(one)}", flush=True)
+            done += 1
             yield one
 
 

@@ -11,8 +11,12 @@ import pytest
 from hardware_sim.aftermath import aftermath, recorded
 from hardware_sim.demo_rig import GATE_LOG, DemoSettings, start_demo_rig
 from hardware_sim.gate_log import Accepted, Edge, PumpEdge, StopEdge, read_log
+from sorter.files import write_atomic
 from sorter.record_reader import open_record
 from sorter.record_rows import UNFINISHED
+from sorter.settings import RigSettings
+from sorter.settings_dump import dump_commented_toml
+from sorter.watch import WatchSettings
 from tests.e2e.commands import DEADLINE_S, running
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="finds processes as POSIX has them")
@@ -29,11 +33,19 @@ def until(log: Path, is_there: type[Edge] | str) -> None:
     raise AssertionError(f"{is_there} never came: {read_log(log)[-8:]}")
 
 
+def patient(rig: RigSettings) -> RigSettings:
+    """The rig on a machine that is busy with other tests: it must not be held for that."""
+    watch = WatchSettings(stall_ms=20_000, first_frame_s=60, clock_bound_us=100_000)
+    return rig.model_copy(update={"watch": watch})
+
+
 def test_kill_9_holds_and_rests_by_the_watchdog_and_loses_no_object(tmp_path: Path) -> None:
     settings = DemoSettings(rate_hz=3.0, unhealthy=0.0, duration_s=100.0)
     with start_demo_rig(tmp_path / "rig", settings) as rig:
         log = rig.folder / GATE_LOG
-        with running("run", rig.rig_file, "--json") as command:
+        file = rig.folder / "patient.toml"
+        write_atomic(file, dump_commented_toml(RigSettings, patient(rig.rig)))
+        with running("run", file, "--json") as command:
             until(log, Accepted)
             death_ns = time.perf_counter_ns()
             command.controller().kill()

@@ -27,7 +27,7 @@ ARMED = Path(__file__).with_name("armed.txt")
 SETTINGS = DispenserSettings(connect_ms=300)
 _LONGEST_STEP_NS = 20 * MS
 _AFTERWARDS_NS = 500 * MS
-_NUMBERS = {"send": (2, 3), "cancel": (0,), "light": (0, 1), "lines": (0,)}
+_NUMBERS = {"send": (0, 2, 3), "cancel": (0,), "light": (0, 1), "lines": (0,)}
 _WORDS = {"send": 4, "cancel": 1, "light": 2, "lines": 1}
 
 
@@ -95,7 +95,10 @@ class Watched:
 
     def _do(self, verb: str, words: list[str]) -> None:
         dispenser, now_ns = self.dispenser, self.clock.now_ns()
-        if verb == "send" and words[0].isdigit():
+        if verb == "send":
+            # A caller counts ids upwards: `drivers.ports.Command`.
+            if int(words[0]) in self.speech.sent:
+                return
             open_us = dispenser.to_device_us(now_ns) + int(words[2])
             command = Command(int(words[0]), words[1], open_us, open_us + int(words[3]))
             self.speech.wanted(command)

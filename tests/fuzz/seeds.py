@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import drivers.protocol
+from drivers.conformance import CASES
+from drivers.conformance.dialogue import INTO_PINS, Dialogue, documented
 from drivers.ports import Link
 from drivers.protocol import frame
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.virtual_link import VirtualDispenser
-from tests.drivers.conformance import CASES
-from tests.drivers.dialogues import INTO_PINS, OUTLETS, Dialogue, documented
+from tests.drivers.dialogues import OUTLETS
 from tests.drivers.virtual_time import MS, SteppedClock
 from tests.fuzz import firmware, host
 from tests.fuzz.script import Action, Bytes, Passes, Step, write

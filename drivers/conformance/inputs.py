@@ -1,8 +1,8 @@
-"""Conformance of pulses, passages, switches and the LED, see conformance.py."""
+"""Conformance of pulses, passages, switches and the LED."""
 
 from __future__ import annotations
 
-from tests.drivers.dialogues import Dialogue
+from drivers.conformance.dialogue import Dialogue
 
 INPUTS = (
     Dialogue(

@@ -1,8 +1,8 @@
-"""Conformance of commands and their reports, see conformance.py."""
+"""Conformance of commands and their reports."""
 
 from __future__ import annotations
 
-from tests.drivers.dialogues import Dialogue
+from drivers.conformance.dialogue import Dialogue
 
 COMMANDS = (
     Dialogue(

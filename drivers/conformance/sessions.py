@@ -1,8 +1,8 @@
-"""Conformance of sessions, the watchdog and lines, see conformance.py."""
+"""Conformance of sessions, the watchdog and lines."""
 
 from __future__ import annotations
 
-from tests.drivers.dialogues import Dialogue
+from drivers.conformance.dialogue import Dialogue
 
 SESSIONS = (
     Dialogue(
