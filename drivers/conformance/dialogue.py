@@ -30,7 +30,7 @@ bytes alone is given the dialogues that `Dialogue.needs` no pin.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from drivers.protocol import frame, unframe
@@ -49,6 +49,9 @@ ARMED = (
 )
 FLOWING = (*ARMED, "0 > FLOW 5EED0001 0003", "0 pump flows", "0 < S 0001 0003 OK - 0")
 READY_2 = "READY 5EED0002 2 test 4 4C4B40 3938700 3E8"
+START_US = 0x00100000
+_MOVES = re.compile(r"(O|FLOW) ")
+_CLEAR = re.compile(r"S [0-9A-F]{4} [0-9A-F]{4} [A-Z-]+ - [01]")
 INTO_PINS = ("pin", "pedal", "pulse", "dark")
 OUT = ("<", "gate", "pump", "led", "lines")
 
@@ -79,11 +82,19 @@ class Device(Protocol):
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A named dialogue; ``start_us`` is what the device's counter shows at first."""
+    """A named dialogue.
+
+    Attributes:
+        name: what it is about.
+        text: its events, as above.
+        start_us: what the device's counter shows at first.
+        exact: its times lie so close that only a device that is stepped can be held to it.
+    """
 
     name: str
     text: str
-    start_us: int = 0x00100000
+    start_us: int = START_US
+    exact: bool = False
 
     def lines(self) -> list[str]:
         """Its events, times of the clock filled in."""
@@ -94,9 +105,23 @@ class Dialogue:
         filled = re.sub(r"\{([+-]\d+)\}", self._clock, whole)
         return [line.strip() for line in filled.strip().splitlines()]
 
+    def at(self, start_us: int) -> Dialogue:
+        """The same on a device whose clock shows this at the start."""
+        return replace(self, start_us=start_us)
+
     def needs(self) -> set[str]:
         """Which pins it needs to reach."""
         return {line.split(" ")[1] for line in self.lines()} & set(INTO_PINS)
+
+    def asks_to_move(self) -> bool:
+        """Whether it asks for an opening or for flow, rightly or not, or clears the stop."""
+        for line in self.lines():
+            _, kind, rest = [*line.split(" ", 2), ""][:3]
+            if kind in (">", "raw") and _MOVES.match(rest):
+                return True
+            if kind == "<" and _CLEAR.fullmatch(rest):
+                return True
+        return False
 
     def _clock(self, found: re.Match[str]) -> str:
         return f"{(self.start_us + int(found[1])) & MASK_32:08X}"

@@ -180,6 +180,7 @@ INPUTS = (
         1000 < S 0001 0004 RANGE POWER 1
         1000 > LED 5EED0001 0005 {+60001000} 0003E8
         1000 < S 0001 0005 OK POWER 1""",
+        exact=True,
     ),
     Dialogue(
         "a later light replaces one, waiting or lit; a new session ends all",

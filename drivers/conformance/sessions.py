@@ -67,6 +67,7 @@ SESSIONS = (
         150000 gate collect
         160000 gate waste
         160000 < E 0002 1 {+150000} 002710""",
+        exact=True,
     ),
     Dialogue(
         "the handshake said twice changes nothing",
@@ -143,5 +144,6 @@ SESSIONS = (
         110000 < E 0001 1 {+100000} 002710
         120000 > STATUS 5EED0001
         120000 < STATE 0001 {+120000} waste 0 1 1 1 1 1 1 0 2 0 POWER - 1 00000000 00 1,0""",
+        exact=True,
     ),
 )
