@@ -5,7 +5,7 @@
     ~PING 5EED0001 0001  a line with its CRC and line feed added
     -PING 5E             bytes without a line feed
     +250000              time passes, µs, and whoever is due is stepped
-    *250000              time passes and nobody is stepped
+    *250000              time passes and nobody is stepped (a board's alarm rings)
     !send 1 collect …    something is done to the target; see there
     anything else        bytes, and a line feed
 
