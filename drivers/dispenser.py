@@ -263,13 +263,17 @@ class SerialDispenser:
     def send(self, command: Command, now_ns: int) -> None:
         """Write the command; returns after the last byte is handed to the port.
 
+        One for which the device may have no place is not written: `step` tells that (``FULL``).
+
         Raises:
             DispenserError: not connected, an outlet that the device lacks, an id that is in
                 use, or an opening that the wire can't carry. LinkError: the port is gone.
         """
-        line = self._session.opening(command)
-        self._write(line, now_ns)
-        self._session.book.asked(command, line, now_ns)
+        lines = self._session.opening(command, now_ns)
+        for line in lines:
+            self._write(line, now_ns)
+        if lines:
+            self._session.book.asked(command, lines[-1], now_ns)
 
     def cancel(self, command_id: int, now_ns: int) -> None:
         """Withdraw a queued command, or close an open one now; nothing for a settled one."""
