@@ -5,7 +5,7 @@
 Each run is the default simulated rig, fed faster than usual (3 spheroids a second, all healthy), so
 that commands are under way most of the time. The dispenser lives in this process's own child and
 outlives the controller; its log says what its pins did. From a random moment after the first
-command on, the next acknowledgement is awaited, and within 80 ms after it, at random, the
+command on, the next acknowledgement is awaited, and within 60 ms after it, at random, the
 controller is killed (the gate opens some 30 ms after an acknowledgement). What must follow comes
 from the device's watchdog alone: pump held and gate at rest, for good, within the watchdog's time.
 That time counts from the last line that the device heard; lines that the controller had already
@@ -46,7 +46,7 @@ COMMAND = str(Path(sys.executable).with_name("sorter"))
 ON_THE_WAY_MS = 15.0
 LONGEST_S = 90.0
 MOST_AFTER_S = 8.0
-WITHIN_S = 0.08
+WITHIN_S = 0.06
 POLL_S = 0.002
 
 
@@ -101,9 +101,9 @@ def kill_once(folder: Path, rng: random.Random) -> Killed:
             try:
                 _await(1, log, process)
                 time.sleep(rng.uniform(0, MOST_AFTER_S))
-                _await(_accepted(log) + 1, log, process)
                 family = psutil.Process(process.pid).children(recursive=True)
                 controller = _controller(process)
+                _await(_accepted(log) + 1, log, process)
                 time.sleep(rng.uniform(0, WITHIN_S))
                 death_ns = time.perf_counter_ns()
                 controller.kill()

@@ -33,8 +33,7 @@ class SerialDispenser:
         link: open link to the device.
         clock: host time.
         settings: times and limits.
-        draw_session: gives a new 32-bit session nonce that is not 0; random unless a test or a
-            simulation in virtual time wants the same every time.
+        draw_session: gives a new session nonce, 1 to 2**32 - 1; random where none is given.
     """
 
     def __init__(
@@ -263,7 +262,7 @@ class SerialDispenser:
     def send(self, command: Command, now_ns: int) -> None:
         """Write the command; returns after the last byte is handed to the port.
 
-        One for which the device may have no place is not written: `step` tells that (``FULL``).
+        One that can't come in time (``LATE``), or find a place (``FULL``), is only told by `step`.
 
         Raises:
             DispenserError: not connected, an outlet that the device lacks, an id that is in
@@ -367,6 +366,7 @@ class SerialDispenser:
 
     def _write(self, line: bytes, now_ns: int) -> None:
         self._link.write(line)
+        self._session.wire_time.written(len(line), now_ns)
         if self._unanswered_ns is None:
             self._unanswered_ns = now_ns
 

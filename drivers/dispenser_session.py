@@ -14,6 +14,7 @@ from drivers.passages import Passages
 from drivers.ports import Command, DispenserEvent, Passed, Refused, Stopped
 from drivers.receipts import Receipts
 from drivers.stop_and_hold import StopAndHold
+from drivers.wire_time import WireTime
 from sorter.errors import DispenserError
 
 MS = 1_000_000
@@ -59,6 +60,7 @@ class DispenserSession:
         book: commands that are not settled.
         levels: what was asked for by number and is not answered.
         safety: emergency stop, pump, lines.
+        wire_time: bytes of ours that are under way.
         exposures: what the device said of exposure pulses, once it has.
         state: the last answer to a status question.
     """
@@ -85,6 +87,7 @@ class DispenserSession:
         self._passages = Passages(nonce, _DONE_WAIT_NS)
         self._buffer = b""
         self._events: list[DispenserEvent] = []
+        self.wire_time = WireTime(settings.least_us_per_byte)
         self._receipts = Receipts(nonce, _DONE_WAIT_NS)
 
     @property
@@ -101,8 +104,8 @@ class DispenserSession:
     def opening(self, command: Command, now_ns: int) -> list[bytes]:
         """The line of a command, after the receipts that make room for it.
 
-        Nothing when the device may have no place for it: it is refused here. Raises
-        `DispenserError` for one that the device can't take.
+        Nothing when the device may have no place for it, or it can't come in time: it is refused
+        here. Raises `DispenserError` for one that the device can't take.
         """
         length_us = command.close_us - command.open_us
         if self.ready is None:
@@ -123,12 +126,25 @@ class DispenserSession:
             )
         # What the device holds at most is what is not settled, and what was not receipted.
         if len(self.book) >= self.ready.queue:
-            self.counters.not_sent += 1
-            self._events.append(Refused(command.id, "FULL", now_ns))
-            return []
+            return self._refuse_here(command, "FULL", now_ns)
         open_us = command.open_us & wire.MASK_32
         line = wire.encode(wire.Open(self.nonce, command.id, command.outlet, open_us, length_us))
+        if self._is_late(command, len(line), now_ns):
+            return self._refuse_here(command, "LATE", now_ns)
         return [*self._receipts.make_room(self.ready.queue, len(self.book)), line]
+
+    def _refuse_here(self, command: Command, reason: str, now_ns: int) -> list[bytes]:
+        self.counters.not_sent += 1
+        self._events.append(Refused(command.id, reason, now_ns))
+        return []
+
+    def _is_late(self, command: Command, n_bytes: int, now_ns: int) -> bool:
+        """Whether it would come after its opening's begin for certain."""
+        if not self.sync.known:
+            return False
+        arrives_ns = self.wire_time.arrives_ns(n_bytes, now_ns)
+        earliest_us = self.sync.device_us(arrives_ns) - self.sync.bound_us(arrives_ns)
+        return earliest_us >= command.open_us
 
     def cancelling(self, command_id: int, now_ns: int) -> bytes:
         """The line that withdraws a command; empty for one that is settled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from drivers.dispenser import DispenserSettings
 from drivers.ports import Refused
 from drivers.protocol import decode_from_host
 from drivers.receipts import Receipts
@@ -87,3 +88,38 @@ def test_reports_that_came_in_a_pause_of_the_hosts_keep_no_place() -> None:
     fates = dict(bench.fates())
     assert [fates[one] for one in range(1, 17)] == ["done"] * 16
     assert not [one for one in bench.events if isinstance(one, Refused)]
+
+
+def test_what_cannot_come_in_time_is_refused_here_and_takes_no_wire() -> None:
+    """After a pause of its own the host sends those that can still come, and no others."""
+    bench = armed(SimDispenserSettings(queue=64))
+    start = bench.clock.ns
+    late = [bench.command(one, -100 + one, 5) for one in range(1, 21)]
+    timely = [bench.command(one, 100 + 10 * one, 5) for one in range(21, 31)]
+    for command in [*late, *timely]:
+        bench.dispenser.send(command, start)
+    bench.run(2_000)
+    fates = dict(bench.fates())
+    assert [fates[one] for one in range(1, 31)] == ["LATE"] * 20 + ["done"] * 10
+    assert bench.dispenser.counters.not_sent == 20
+
+
+def test_what_waits_on_the_wire_is_counted() -> None:
+    settings = DispenserSettings(least_us_per_byte=86.8)
+    bench = Bench(SimDispenserSettings(), settings)
+    bench.dispenser.connect()
+    bench.dispenser.arm()
+    # Each line takes 4 ms: the seventh can't be there in 26.
+    for one in range(1, 11):
+        bench.send(one, 26, 5)
+    bench.run(2_000)
+    fates = dict(bench.fates())
+    assert fates[1] == "done"
+    assert fates[10] == "LATE"
+    here = bench.dispenser.counters.not_sent
+    assert 2 <= here <= 5
+    bench.dispenser.ask_state(bench.clock.ns)
+    bench.run(50)
+    assert bench.dispenser.last_state is not None
+    # What was written came in time, all but what the clock's bound leaves open.
+    assert bench.dispenser.last_state.refused <= 1
