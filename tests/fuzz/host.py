@@ -10,8 +10,10 @@ raised is a crash.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 from drivers.dispenser import DispenserSettings, SerialDispenser
 from drivers.ports import Acknowledged, Command, Executed, Link, Refused
@@ -31,10 +33,18 @@ _NUMBERS = {"send": (0, 2, 3), "cancel": (0,), "light": (0, 1), "lines": (0,)}
 _WORDS = {"send": 4, "cancel": 1, "light": 2, "lines": 1}
 
 
+class Hears(Protocol):
+    """Who judges what a driver writes."""
+
+    def heard(self, data: bytes) -> None:
+        """The driver writes this."""
+        ...
+
+
 class ScriptLink:
     """`drivers.ports.Link` to a device that says what a script says, when it says it."""
 
-    def __init__(self, clock: SteppedClock, some: list[Step], speech: Speech) -> None:
+    def __init__(self, clock: SteppedClock, some: list[Step], speech: Hears) -> None:
         self._clock = clock
         self._speech = speech
         self._waiting: deque[tuple[int, Step]] = deque()
@@ -66,6 +76,21 @@ class ScriptLink:
 
     def close(self) -> None:
         pass
+
+
+def turns(
+    link: ScriptLink,
+    clock: SteppedClock,
+    step: Callable[[], None],
+    longest_ns: int = _LONGEST_STEP_NS,
+) -> Iterator[Action]:
+    """Let time pass to the script's end; ``step`` each turn, and the actions when they are due."""
+    while clock.now_ns() < link.end_ns:
+        soon_ns = max(link.next_ns(), clock.now_ns() + MS)
+        clock.wait_until(min(soon_ns, clock.now_ns() + longest_ns))
+        step()
+        while link.actions:
+            yield link.actions.pop(0)
 
 
 class Watched:
@@ -161,12 +186,8 @@ def run(data: bytes) -> Watched:
     watched = Watched(link, clock, speech)
     try:
         watched.dispenser.connect()
-        while clock.now_ns() < link.end_ns:
-            soon_ns = max(link.next_ns(), clock.now_ns() + MS)
-            clock.wait_until(min(soon_ns, clock.now_ns() + _LONGEST_STEP_NS))
-            watched.step()
-            while link.actions:
-                watched.act(link.actions.pop(0))
+        for action in turns(link, clock, watched.step):
+            watched.act(action)
     except SorterError as error:
         watched.error = error
     watched.close()

@@ -4,6 +4,7 @@
     #                    the target's start, up to a cleared emergency stop; then first line only
     ~PING 5EED0001 0001  a line with its CRC and line feed added
     -PING 5E             bytes without a line feed
+    @00S                 what follows, between STX and ETX
     +250000              time passes, µs, and whoever is due is stepped
     *250000              time passes and nobody is stepped (a board's alarm rings)
     !send 1 collect …    something is done to the target; see there
@@ -81,6 +82,8 @@ def steps(data: bytes, start: bytes = b"") -> Iterator[Step]:
             yield Action(tuple(found[1].decode("ascii").split()))
         elif line.startswith(b"~"):
             yield Bytes(b"%b*%04X\n" % (line[1:], crc16(line[1:])))
+        elif line.startswith(b"@"):
+            yield Bytes(b"\x02" + line[1:] + b"\x03")
         elif line.startswith(b"-"):
             yield Bytes(line[1:])
         else:
@@ -97,6 +100,8 @@ def _written(step: Step) -> bytes:
         return b"%b%d" % (b"*" if step.held_up else b"+", step.us)
     if isinstance(step, Action):
         return b"!" + " ".join(step.words).encode("ascii")
+    if step.data[:1] == b"\x02" and step.data.endswith(b"\x03"):
+        return b"@" + step.data[1:-1]
     line = step.data.removesuffix(b"\n")
     payload = line[:-5]
     if line[-5:] == b"*%04X" % crc16(payload):

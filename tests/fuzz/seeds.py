@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import drivers.protocol
 from drivers.conformance import CASES
@@ -10,10 +11,12 @@ from drivers.conformance.dialogue import INTO_PINS, Dialogue, documented
 from drivers.ports import Link
 from drivers.protocol import frame
 from hardware_sim.dispenser_model import SimDispenserSettings
+from hardware_sim.ne1000 import SimNE1000Settings, VirtualNE1000
+from hardware_sim.text_valve import SimTextValveSettings, VirtualTextValve
 from hardware_sim.virtual_link import VirtualDispenser
 from tests.drivers.dialogues import OUTLETS
 from tests.drivers.virtual_time import MS, SteppedClock
-from tests.fuzz import firmware, host
+from tests.fuzz import firmware, host, ne1000, text_valve
 from tests.fuzz.script import Action, Bytes, Passes, Step, write
 from tests.fuzz.speech import Speech
 
@@ -117,13 +120,7 @@ def _record(run: tuple[tuple[str, int], ...]) -> list[Step]:
     recorder = _Recorder(device.link, clock)
     watched = host.Watched(recorder, clock, Speech())
     watched.dispenser.connect()
-    for what, wait_ms in run:
-        action = Action(tuple(what.split()))
-        recorder.keep(action)
-        watched.act(action)
-        for _ in range(wait_ms):
-            clock.wait_until(clock.now_ns() + MS)
-            watched.step()
+    _play(recorder, watched, clock, run)
     return recorder.steps
 
 
@@ -160,3 +157,76 @@ def _out_of(dialogue: Dialogue) -> list[Step]:
         elif words[:1] and words[0] in ("HOLD", "FLOW", "STOP", "REST"):
             found.append(Action((words[0].lower(),)))
     return found
+
+
+_VALVE_RUNS = {
+    "opens": (("arm", 10), ("send 1 collect 60000 40000", 200)),
+    "cancelled, and rest": (
+        ("arm", 10), ("send 1 collect 60000 90000", 80), ("cancel 1", 50),
+        ("send 2 recheck 60000 90000", 90), ("rest", 200),
+    ),
+    "two outlets, then stop": (
+        ("arm", 10), ("send 1 collect 60000 40000", 5), ("send 2 recheck 200000 90000", 230),
+        ("stop", 100),
+    ),
+    "nothing for a second": (("arm", 1_000),),
+}  # fmt: skip
+
+
+def for_text_valve() -> dict[str, bytes]:
+    """What a box says in recorded runs."""
+    return {name: write(_record_valve(run)) for name, run in _VALVE_RUNS.items()}
+
+
+def _record_valve(run: tuple[tuple[str, int], ...]) -> list[Step]:
+    clock = SteppedClock()
+    device = VirtualTextValve(SimTextValveSettings(strings=text_valve.SETTINGS), clock)
+    recorder = _Recorder(device.link, clock)
+    watched = text_valve.Watched(recorder, clock, text_valve.Speech(clock))
+    watched.valve.connect()
+    _play(recorder, watched, clock, run)
+    return recorder.steps
+
+
+_PUMP_RUNS = {
+    "start and hold": (("start", 1_500), ("hold", 800), ("resume", 800), ("stop", 500)),
+    "reverse": (("start", 1_500), ("hold", 800), ("reverse 20", 3_000)),
+    "another rate": (("start", 1_500), ("rate 5", 1_000)),
+    "nothing": (("close", 500),),
+}
+
+
+def for_ne1000() -> dict[str, bytes]:
+    """What a pump says in recorded runs."""
+    return {name: write(_record_pump(run)) for name, run in _PUMP_RUNS.items()}
+
+
+def _record_pump(run: tuple[tuple[str, int], ...]) -> list[Step]:
+    clock = SteppedClock()
+    recorder = _Recorder(VirtualNE1000(SimNE1000Settings(), clock).link, clock)
+    watched = ne1000.Watched(recorder, clock, ne1000.Speech())
+    _wait(watched, clock, 2_000)
+    _play(recorder, watched, clock, run)
+    return recorder.steps
+
+
+class _Plays(Protocol):
+    def act(self, action: Action) -> None: ...
+
+    def step(self) -> None: ...
+
+
+def _play(
+    recorder: _Recorder, watched: _Plays, clock: SteppedClock, run: tuple[tuple[str, int], ...]
+) -> None:
+    for what, wait_ms in run:
+        action = Action(tuple(what.split()))
+        recorder.keep(action)
+        watched.act(action)
+        _wait(watched, clock, wait_ms)
+
+
+def _wait(watched: _Plays, clock: SteppedClock, ms: int) -> None:
+    for _ in range(ms):
+        clock.wait_until(clock.now_ns() + MS)
+        watched.step()

@@ -9,13 +9,21 @@ import pytest
 from drivers.dispenser_session import DispenserSession
 from drivers.firmware import core, openings, safety
 from drivers.levels import Levels
-from tests.fuzz import firmware, host, seeds
+from tests.drivers.virtual_time import MS, SteppedClock
+from tests.fuzz import firmware, host, ne1000, seeds, text_valve
 from tests.fuzz.oracle import Violation, checksum
 from tests.fuzz.script import steps, write
 
 CORPUS = Path(__file__).with_name("corpus")
-FIRMWARE = {path.name: path.read_bytes() for path in sorted((CORPUS / "firmware").iterdir())}
-HOST = {path.name: path.read_bytes() for path in sorted((CORPUS / "host").iterdir())}
+
+
+def kept(target: str) -> dict[str, bytes]:
+    """What the fuzzer of a target has found, by name."""
+    return {path.name: path.read_bytes() for path in sorted((CORPUS / target).iterdir())}
+
+
+FIRMWARE, HOST = kept("firmware"), kept("host")
+TEXT_VALVE, NE1000 = kept("text_valve"), kept("ne1000")
 
 
 @pytest.mark.parametrize("name", FIRMWARE)
@@ -26,6 +34,16 @@ def test_firmware_corpus(name: str) -> None:
 @pytest.mark.parametrize("name", HOST)
 def test_host_corpus(name: str) -> None:
     host.run(HOST[name])
+
+
+@pytest.mark.parametrize("name", TEXT_VALVE)
+def test_text_valve_corpus(name: str) -> None:
+    text_valve.run(TEXT_VALVE[name])
+
+
+@pytest.mark.parametrize("name", NE1000)
+def test_ne1000_corpus(name: str) -> None:
+    ne1000.run(NE1000[name])
 
 
 def test_firmware_seeds_reach_deep() -> None:
@@ -125,3 +143,29 @@ def test_the_oracle_sees_a_host_that_lets_flow_after_a_stop(
     monkeypatch.setattr(Levels, "drop", _nothing)
     with pytest.raises(Violation, match="nobody asked"):
         host.run(script)
+
+
+def test_text_valve_and_pump_seeds_reach_deep() -> None:
+    valves = [text_valve.run(data).reached() for data in seeds.for_text_valve().values()]
+    pumps = [ne1000.run(data).reached() for data in seeds.for_ne1000().values()]
+    assert sum(one["opened"] for one in valves) == 3
+    assert sum(one["started"] for one in pumps) >= 3
+
+
+def test_the_oracle_sees_a_valve_that_opens_unasked() -> None:
+    clock = SteppedClock()
+    speech = text_valve.Speech(clock)
+    speech.wanted(1, "collect", clock.ns, clock.ns + 50 * MS)
+    speech.heard(b"O1\nC1\n?2\n")
+    with pytest.raises(Violation):
+        speech.heard(b"O2\n")
+    clock.wait_until(clock.ns + 50 * MS)
+    with pytest.raises(Violation):
+        speech.heard(b"O1\n")
+
+
+def test_the_oracle_sees_a_pump_that_starts_unasked() -> None:
+    speech = ne1000.Speech()
+    speech.heard(b"00STP\r00\r")
+    with pytest.raises(Violation):
+        speech.heard(b"00RUN\r")
