@@ -102,12 +102,17 @@ def check_device(
 
     Raises:
         LinkError: nothing answers, or the port is gone. DispenserError: what answers does not
-            speak the protocol at all.
+            speak the protocol at all, or its emergency stop is pressed and ``move_gate`` is given.
     """
     host = _Host(link, clock, draw_nonce)
     try:
         for case in CASES:
             start = host.start()
+            if move_gate and start.state.inputs & wire.INPUT_ESTOP:
+                raise DispenserError(
+                    "the emergency stop button is pressed",
+                    do="Release it and start again, or leave out --move-gate",
+                )
             why_not = _why_not(case, start.ready, move_gate=move_gate)
             yield LiveResult(case.name, "skipped", why_not) if why_not else host.play(case, start)
     finally:

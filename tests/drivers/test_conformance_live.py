@@ -106,6 +106,13 @@ def test_a_device_that_does_not_answer() -> None:
         checked(device, clock, move_gate=False)
 
 
+def test_a_button_that_is_pressed_is_told() -> None:
+    clock = SteppedClock()
+    device = VirtualDispenser(HERE.model_copy(update={"estop_pressed": True}), clock)
+    with pytest.raises(DispenserError, match="pressed"):
+        checked(device, clock, move_gate=True)
+
+
 class Echo:
     """A port that gives back what it gets."""
 
