@@ -81,6 +81,7 @@ def main() -> None:
         "max_total_time": given.seconds,
         "max_len": _LONGEST_INPUT,
         "timeout": _NEVER_S,
+        "report_slow_units": _NEVER_S,
         "dict": words,
         "artifact_prefix": f"{given.folder}/found-",
         "print_final_stats": 1,
