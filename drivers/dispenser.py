@@ -33,8 +33,7 @@ class SerialDispenser:
         link: open link to the device.
         clock: host time.
         settings: times and limits.
-        draw_session: gives a new 32-bit session nonce that is not 0; random unless a test or a
-            simulation in virtual time wants the same every time.
+        draw_session: gives a new session nonce, 1 to 2**32 - 1; random where none is given.
     """
 
     def __init__(
@@ -263,13 +262,17 @@ class SerialDispenser:
     def send(self, command: Command, now_ns: int) -> None:
         """Write the command; returns after the last byte is handed to the port.
 
+        One that can't come in time (``LATE``), or find a place (``FULL``), is only told by `step`.
+
         Raises:
             DispenserError: not connected, an outlet that the device lacks, an id that is in
                 use, or an opening that the wire can't carry. LinkError: the port is gone.
         """
-        line = self._session.opening(command)
-        self._write(line, now_ns)
-        self._session.book.asked(command, line, now_ns)
+        lines = self._session.opening(command, now_ns)
+        for line in lines:
+            self._write(line, now_ns)
+        if lines:
+            self._session.book.asked(command, lines[-1], now_ns)
 
     def cancel(self, command_id: int, now_ns: int) -> None:
         """Withdraw a queued command, or close an open one now; nothing for a settled one."""
@@ -363,6 +366,7 @@ class SerialDispenser:
 
     def _write(self, line: bytes, now_ns: int) -> None:
         self._link.write(line)
+        self._session.wire_time.written(len(line), now_ns)
         if self._unanswered_ns is None:
             self._unanswered_ns = now_ns
 

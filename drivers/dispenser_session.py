@@ -11,8 +11,10 @@ from drivers.command_book import CommandBook
 from drivers.dispenser_settings import DispenserCounters, DispenserSettings
 from drivers.levels import Kind, Levels
 from drivers.passages import Passages
-from drivers.ports import Command, DispenserEvent, Passed, Stopped
+from drivers.ports import Command, DispenserEvent, Passed, Refused, Stopped
+from drivers.receipts import Receipts
 from drivers.stop_and_hold import StopAndHold
+from drivers.wire_time import WireTime
 from sorter.errors import DispenserError
 
 MS = 1_000_000
@@ -58,6 +60,7 @@ class DispenserSession:
         book: commands that are not settled.
         levels: what was asked for by number and is not answered.
         safety: emergency stop, pump, lines.
+        wire_time: bytes of ours that are under way.
         exposures: what the device said of exposure pulses, once it has.
         state: the last answer to a status question.
     """
@@ -84,8 +87,8 @@ class DispenserSession:
         self._passages = Passages(nonce, _DONE_WAIT_NS)
         self._buffer = b""
         self._events: list[DispenserEvent] = []
-        self._done: list[int] = []
-        self._done_ns = 0
+        self.wire_time = WireTime(settings.least_us_per_byte)
+        self._receipts = Receipts(nonce, _DONE_WAIT_NS)
 
     @property
     def answered_hello(self) -> bool:
@@ -98,8 +101,12 @@ class DispenserSession:
         """The line that opens the session."""
         return wire.encode(wire.Hello(self.nonce, wire.VERSION, self._settings.watchdog_ms))
 
-    def opening(self, command: Command) -> bytes:
-        """The line of a command; raises `DispenserError` for one that the device can't take."""
+    def opening(self, command: Command, now_ns: int) -> list[bytes]:
+        """The line of a command, after the receipts that make room for it.
+
+        Nothing when the device may have no place for it, or it can't come in time: it is refused
+        here. Raises `DispenserError` for one that the device can't take.
+        """
         length_us = command.close_us - command.open_us
         if self.ready is None:
             raise DispenserError("not connected", do="Call connect first")
@@ -117,8 +124,27 @@ class DispenserSession:
                 on=command,
                 do=f"Open for at most {self.ready.max_opening_us} µs",
             )
+        # What the device holds at most is what is not settled, and what was not receipted.
+        if len(self.book) >= self.ready.queue:
+            return self._refuse_here(command, "FULL", now_ns)
         open_us = command.open_us & wire.MASK_32
-        return wire.encode(wire.Open(self.nonce, command.id, command.outlet, open_us, length_us))
+        line = wire.encode(wire.Open(self.nonce, command.id, command.outlet, open_us, length_us))
+        if self._is_late(command, len(line), now_ns):
+            return self._refuse_here(command, "LATE", now_ns)
+        return [*self._receipts.make_room(self.ready.queue, len(self.book)), line]
+
+    def _refuse_here(self, command: Command, reason: str, now_ns: int) -> list[bytes]:
+        self.counters.not_sent += 1
+        self._events.append(Refused(command.id, reason, now_ns))
+        return []
+
+    def _is_late(self, command: Command, n_bytes: int, now_ns: int) -> bool:
+        """Whether it would come after its opening's begin for certain."""
+        if not self.sync.known:
+            return False
+        arrives_ns = self.wire_time.arrives_ns(n_bytes, now_ns)
+        earliest_us = self.sync.device_us(arrives_ns) - self.sync.bound_us(arrives_ns)
+        return earliest_us >= command.open_us
 
     def cancelling(self, command_id: int, now_ns: int) -> bytes:
         """The line that withdraws a command; empty for one that is settled."""
@@ -155,15 +181,8 @@ class DispenserSession:
 
     def receipts(self, now_ns: int) -> list[bytes]:
         """The lines that have no answer: reports and passages have arrived."""
-        return [line for line in (self._done_line(now_ns), self._passages.line(now_ns)) if line]
-
-    def _done_line(self, now_ns: int) -> bytes:
-        """When enough of them or time have come together."""
-        if not self._done or (len(self._done) < wire.MAX_DONE_IDS and now_ns < self._done_ns):
-            return b""
-        some, self._done = self._done[: wire.MAX_DONE_IDS], self._done[wire.MAX_DONE_IDS :]
-        self._done_ns = now_ns + _DONE_WAIT_NS
-        return wire.encode(wire.Done(self.nonce, tuple(some)))
+        seen = self._passages.line(now_ns)
+        return [*self._receipts.lines(now_ns), *([seen] if seen else [])]
 
     def check_overdue(self) -> None:
         """Raises `DispenserError` when the device leaves a command unsettled."""
@@ -258,7 +277,7 @@ class DispenserSession:
             opened_us = wire.unwrap_us(message.opened_us, command.open_us)
             closed_us = opened_us + message.length_us
             self._events += self.book.execute(message.id, opened_us, closed_us, read_ns)
-        self._note_done(message.id, read_ns)
+        self._receipts.note(message.id, read_ns)
 
     def _take_nak(self, message: wire.Nak, read_ns: int) -> None:
         if self.ready is None:
@@ -278,7 +297,7 @@ class DispenserSession:
             if message.reason in ("ESTOP", "WATCHDOG") and not self.safety.estop:
                 self.safety.look_soon()
             self._events += self.book.refuse(message.id, message.reason, read_ns)
-            self._note_done(message.id, read_ns)
+            self._receipts.note(message.id, read_ns)
 
     def _take_said(self, message: wire.Said, read_ns: int) -> None:
         news = self.safety.take(message, read_ns)
@@ -307,11 +326,7 @@ class DispenserSession:
             )
         near = self.exposures.count if self.exposures else message.pulses
         count = max(near, wire.unwrap_us(message.pulses, near))
-        last_us = wire.unwrap_us(message.last_us, self.sync.device_us(read_ns))
+        # An answer to a question that is forgotten by now may be the first to come.
+        near_us = self.sync.device_us(read_ns) if self.sync.known else message.last_us
+        last_us = wire.unwrap_us(message.last_us, near_us)
         self.exposures = ExposurePulses(count, last_us, read_ns)
-
-    def _note_done(self, command_id: int, now_ns: int) -> None:
-        if not self._done:
-            self._done_ns = now_ns + _DONE_WAIT_NS
-        if command_id and command_id not in self._done:
-            self._done.append(command_id)

@@ -57,11 +57,13 @@ class DispenserCounters:
         damaged_out: lines of the host that the device says arrived damaged.
         resent: lines written again for want of an answer.
         watchdog_trips: how often the device's watchdog took the gate to rest, since power-up.
+        not_sent: commands that came too late, or for which the device's queue had no place.
         passages_lost: passages that the device dropped before they came through.
     """
 
     damaged_in: int = 0
     damaged_out: int = 0
     resent: int = 0
+    not_sent: int = 0
     watchdog_trips: int = 0
     passages_lost: int = 0

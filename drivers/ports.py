@@ -241,7 +241,10 @@ class Dispenser(Protocol):
         ...
 
     def send(self, command: Command, now_ns: int) -> None:
-        """Write the command; returns after the last byte is handed to the port."""
+        """Write the command; returns after the last byte is handed to the port.
+
+        One that can't act any more may not be written: `step` then tells that it is refused.
+        """
         ...
 
     def cancel(self, command_id: int, now_ns: int) -> None:

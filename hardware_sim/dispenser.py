@@ -5,10 +5,11 @@ The firmware by `SimDispenserSettings`, or a box with text commands by `SimTextV
     with start_simulated_dispenser(SimDispenserSettings()) as dispenser:
         link = SerialLink(SerialLinkSettings(port=dispenser.url))
 
-What gate, pump and emergency stop did goes to the gate log at the moment of switching, one JSON
-object a line (`hardware_sim.gate_log`); its times are host ``perf_counter_ns`` of the pin, and of
-the liquid following it. Inputs are fed by `SimulatedDispenser`: a scene that sees a body enter an
-outlet says `SimulatedDispenser.passed`, a camera that exposes `SimulatedDispenser.exposed`.
+What gate, pump and emergency stop did, and which commands were taken, goes to the gate log at that
+moment, one JSON object a line (`hardware_sim.gate_log`); its times are host ``perf_counter_ns`` of
+the pin, and of the liquid following it. Inputs are fed by `SimulatedDispenser`: a scene that sees a
+body enter an outlet says `SimulatedDispenser.passed`, a camera that exposes
+`SimulatedDispenser.exposed`.
 
 Its timing is that of a process of a desktop system; it says nothing about a real board.
 """
@@ -28,7 +29,7 @@ from typing import IO, Any
 from hardware_sim.device_port import DevicePort, open_device_port
 from hardware_sim.dispenser_board import SimulatedBoard
 from hardware_sim.dispenser_model import SimDispenserSettings
-from hardware_sim.gate_log import Edge, GateEdge, PumpEdge, StopEdge, format_line
+from hardware_sim.gate_log import Accepted, Edge, GateEdge, PumpEdge, StopEdge, format_line
 from hardware_sim.own_core import keep_to_last_core
 from hardware_sim.text_valve import SimTextValveSettings, TextBox
 from sorter.errors import LinkError, SettingsError
@@ -73,6 +74,9 @@ class _Log:
 
     def latched(self, at_ns: int, cause: str) -> None:
         self._put(StopEdge(at_ns, cause))
+
+    def accepted(self, at_ns: int, command_id: int) -> None:
+        self._put(Accepted(at_ns, command_id))
 
     def _put(self, edge: Edge, *, start: bool = False) -> None:
         if self._file is not None:

@@ -26,6 +26,9 @@ class Witness(Protocol):
     def latched(self, at_ns: int, cause: str) -> None:
         """The emergency stop was latched, or with no cause cleared."""
 
+    def accepted(self, at_ns: int, command_id: int) -> None:
+        """The firmware acknowledged a command, whether or not its answer arrives."""
+
 
 class Happenings:
     """What is yet to happen at the inputs, in the order of time."""
@@ -139,6 +142,8 @@ class SimulatedBoard(Hal):
     def write(self, data: bytes) -> None:
         """A line for the host."""
         now_ns = self.host_ns()
+        if data.startswith(b"A "):
+            self._witness.accepted(now_ns, int(data.split(b"*")[0].split()[2], 16))
         if not self._faults.answer_is_lost(data, now_ns):
             self.out.put(data, now_ns)
 

@@ -8,10 +8,12 @@ what the gate did. The first two lines have ``"start": true``::
     {"start": true, "t_ns": 1000, "held": true}
     {"t_ns": 2000, "estop": ""}
     {"t_ns": 3000, "held": false}
+    {"t_ns": 4000, "accepted": 7}
     {"t_ns": 5000, "outlet": "collect", "effective_ns": 30000}
 
 ``t_ns`` is the host time of the pin, ``effective_ns`` the host time at which the valve has really
 switched (lag and jitter added). ``estop`` is what latched it, empty when it was cleared.
+``accepted`` is the id of a command that the firmware acknowledges, each time that it does.
 """
 
 from __future__ import annotations
@@ -56,7 +58,15 @@ class StopEdge:
     cause: str
 
 
-Edge = GateEdge | PumpEdge | StopEdge
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """At host time ``t_ns`` the firmware acknowledged a command, perhaps not for the first time."""
+
+    t_ns: int
+    command_id: int
+
+
+Edge = GateEdge | PumpEdge | StopEdge | Accepted
 
 
 def parse_line(line: str) -> Edge:
@@ -68,6 +78,8 @@ def parse_line(line: str) -> Edge:
             return PumpEdge(t_ns, bool(row["held"]))
         if "estop" in row:
             return StopEdge(t_ns, str(row["estop"]))
+        if "accepted" in row:
+            return Accepted(t_ns, int(row["accepted"]))
         return GateEdge(t_ns, str(row["outlet"]), int(row.get("effective_ns", t_ns)))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -83,6 +95,8 @@ def format_line(edge: Edge, *, start: bool = False) -> str:
         row["held"] = edge.held
     elif isinstance(edge, StopEdge):
         row["estop"] = edge.cause
+    elif isinstance(edge, Accepted):
+        row["accepted"] = edge.command_id
     else:
         row["outlet"] = edge.outlet
         if not start:

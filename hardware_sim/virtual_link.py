@@ -28,6 +28,7 @@ class _Notes:
         self.gate: list[tuple[int, str, int]] = []
         self.pump: list[tuple[int, bool]] = []
         self.stop: list[tuple[int, str]] = []
+        self.taken: list[tuple[int, int]] = []
 
     def switched(self, switched_ns: int, outlet: str, effective_ns: int) -> None:
         self.gate.append((switched_ns, outlet, effective_ns))
@@ -37,6 +38,9 @@ class _Notes:
 
     def latched(self, at_ns: int, cause: str) -> None:
         self.stop.append((at_ns, cause))
+
+    def accepted(self, at_ns: int, command_id: int) -> None:
+        self.taken.append((at_ns, command_id))
 
 
 class VirtualLink:

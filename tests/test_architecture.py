@@ -28,6 +28,7 @@ MAY_SLEEP = {
     "drivers/clock.py": "the one real clock waits until a deadline",
     "hardware_sim/camera.py": "hands a frame out at the time at which it is due",
     "hardware_sim/scene_process.py": "exposes a frame at the time at which it is due",
+    "tests/e2e/test_kill.py": "a log that another process writes has no notification",
     "tests/conftest.py": "a second look at a system table that has no notification",
 }
 # On MicroPython the only standard output is the wire itself.

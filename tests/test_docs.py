@@ -65,3 +65,21 @@ def test_commands_in_documents_are_targets_of_make() -> None:
 
 if __name__ == "__main__":
     SETTINGS_PAGE.write_text(_settings_page(), encoding="utf-8", newline="\n")
+
+
+def test_what_the_safety_page_names_is_there() -> None:
+    """Every file, and every name of the code, that it calls a mechanism or a test."""
+    text = (ROOT / "docs" / "safety.md").read_text(encoding="utf-8")
+    files = set(re.findall(r"`((?:tests|benchmarks|drivers|sorter)/[\w/.]+)`", text))
+    assert len(files) >= 20
+    assert not [one for one in files if not (ROOT / one).exists()]
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for package in ("sorter", "drivers")
+        for path in (ROOT / package).rglob("*.py")
+    )
+    names = set(re.findall(r"`([A-Z]\w+)\.(\w+)", text))
+    assert len(names) >= 5
+    for owner, name in names:
+        assert f"class {owner}" in code
+        assert re.search(rf"(def |self\.){name}\b", code)

@@ -16,7 +16,9 @@ import time
 
 import machine
 import micropython
+import rp2
 
+from drivers.firmware.alarm import Alarm
 from drivers.firmware.core import Core
 from drivers.firmware.hal import Hal
 
@@ -53,6 +55,10 @@ HARD_WATCHDOG_MS = 500
 QUIET_US = 20000
 # With an edge so near, no line is read: to handle one may take as long.
 NEAR_US = 5000
+# The gate's edges by a PIO countdown and its interrupt; without it the loop alone moves the gate.
+ALARM = True
+# The longest countdown: a plan that has changed is looked at so soon.
+COUNTDOWN_US = 5000
 # A power of 2: pulses and passages that are kept until the loop comes by.
 RING = 64
 
@@ -151,6 +157,17 @@ class OpticalGate:
             self._told = (self._told + 1) & 0x3FFFFFFF
 
 
+# The names of PIO instructions are given to this function by its decorator.
+@rp2.asm_pio()
+def countdown():
+    """An interrupt so many microseconds after a number was put in; two or three more."""
+    pull(block)  # noqa: F821
+    mov(x, osr)  # noqa: F821
+    label("wait")  # noqa: F821
+    jmp(x_dec, "wait")  # noqa: F821
+    irq(rel(0))  # noqa: F821
+
+
 class Board(Hal):
     """Pins and port of this board."""
 
@@ -170,6 +187,30 @@ class Board(Hal):
         self._estop.irq(self._strike, machine.Pin.IRQ_RISING, hard=True)
         if machine.reset_cause() == machine.WDT_RESET:
             self.reset_cause = "WATCHDOG"
+        if ALARM:
+            self.alarm = Alarm(self._switch, time.ticks_diff)
+            self._counting = False
+            self._timer = rp2.StateMachine(0, countdown, freq=1000000)
+            self._timer.irq(self._ring, hard=True)
+            self._timer.active(1)
+
+    def _ring(self, _):
+        left = self.alarm.fire(time.ticks_us())
+        if left < 0:
+            self._counting = False
+        else:
+            self._timer.put(left if left < COUNTDOWN_US else COUNTDOWN_US)
+
+    def start_alarm(self):
+        """Ring at once, and then whenever the plan says."""
+        if not self._counting:
+            self._counting = True
+            self._timer.put(1)
+
+    def drop_plan(self):
+        """The countdown goes on, and finds nothing."""
+        if self.alarm is not None:
+            self.alarm.drop()
 
     def _strike(self, _):
         # At once, whatever the loop is doing; the loop finds out by `_struck`.
@@ -179,21 +220,30 @@ class Board(Hal):
             self._pins[place].value(0)
             place += 1
         self._struck = True
+        if self.alarm is not None:
+            self.alarm.cut()
 
     def ticks_us(self):
         """The chip's counter, which wraps after 2**30 µs."""
         return time.ticks_us()
 
     def set_gate(self, outlet):
-        """Break before make: never two gates at once."""
-        for pin in self._pins:
-            pin.value(0)
-        if outlet:
-            pin = self._pins[outlet - 1]
-            pin.value(1)
-            # The stop may have been pressed between its last look and this move.
+        """What the alarm has moved since is newer than what the loop catches up with."""
+        if self.alarm is None or not self.alarm.ahead():
+            self._switch(outlet)
+
+    def _switch(self, outlet):
+        # Break before make: never two gates at once. In the alarm's interrupt, too.
+        place = 0
+        while place < len(self._pins):
+            if place != outlet - 1:
+                self._pins[place].value(0)
+            place += 1
+        if outlet and not self._struck:
+            self._pins[outlet - 1].value(1)
+            # The stop may have been pressed since that was asked.
             if self._struck:
-                pin.value(0)
+                self._pins[outlet - 1].value(0)
 
     def set_pump(self, held):
         """Held is low."""
@@ -258,7 +308,10 @@ def run():
         core.step()
         edge_us = core.edge_in_us()
         if 0 <= edge_us < NEAR_US:
+            # What takes memory must not set off a collection now.
+            gc.disable()
             continue
+        gc.enable()
         board.tell(core)
         data = port.read()
         if data:

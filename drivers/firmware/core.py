@@ -7,6 +7,7 @@ Device time is the board's microsecond counter extended to 32 unsigned bits. Two
 compared by their difference modulo 2**32, so a wrap between them is not noticed.
 """
 
+from drivers.firmware.alarm import Plan
 from drivers.firmware.hal import Hal
 from drivers.firmware.inputs import Inputs, Led, Passage
 from drivers.firmware.openings import (
@@ -55,6 +56,7 @@ class Core:
         # Hold before rest, always.
         hal.set_pump(True)
         self._openings = Openings(hal, queue, len(outlets))
+        self._plan = Plan(hal, self._openings)
         self._safety = Safety(hal, self._openings)
         self._inputs = Inputs()
         self._led = Led(hal)
@@ -89,8 +91,11 @@ class Core:
 
     def step(self) -> None:
         """Do what is due: emergency stop, watchdog, gate edges, LED, then what is to be told."""
+        self._plan.begin(self.device_us)
         now = self._tick()
         self._urgent(now)
+        until = (self._heard_us + self._watchdog_us) & MASK
+        self._plan.end(now, self._raw_us, until)
         if not self._session or self._tripped:
             return
         self._tell(now)
@@ -171,8 +176,11 @@ class Core:
     # -- lines in -------------------------------------------------------------------------
 
     def _receive(self, length: int) -> None:
+        self._plan.begin(self.device_us)
         now = self._tick()
         self._urgent(now)
+        # What is planned may not be so any more after this line.
+        self._hal.drop_plan()
         line = bytes(self._line[:length])
         if (
             length == MAX_LINE
@@ -386,11 +394,7 @@ class Core:
         counts = "%X %X %X %X" % (queue.accepted, queue.executed, queue.refused, self._damaged)
         life = "%X %X %X %s" % (self._trips, queue.moves, self._uptime_s, self._hal.reset_cause)
         cycles = ",".join(["%X" % count for count in queue.cycles[1:]])
-        pins = "%s %08X %02X %s" % (
-            self._stop_and_hold(),
-            self._inputs.pulses,
-            self._levels(),
-            cycles,
-        )
+        inputs = "%08X %02X" % (self._inputs.pulses, self._levels())
+        pins = "%s %s %s" % (self._stop_and_hold(), inputs, cycles)
         stands = "%08X %s %s" % (now, gate, waiting)
         self._say("STATE %04X %s %s %s %s" % (session & 0xFFFF, stands, counts, life, pins))

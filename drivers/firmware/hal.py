@@ -11,6 +11,8 @@ class Hal(Gate):
     unfit for an unattended run, whatever it answers.
     """
 
+    # An `alarm.Alarm` on a board with a timer that moves the gate while the loop is elsewhere.
+    alarm = None
     ticks_period_us = 1 << 30
     reset_cause = "POWER"
 
@@ -21,6 +23,9 @@ class Hal(Gate):
     def write(self, data: bytes) -> None:
         """Send bytes to the host; drop them rather than wait for a host that does not read."""
         raise NotImplementedError
+
+    def start_alarm(self) -> None:
+        """The alarm has a new plan: see to it that `Alarm.fire` is called in time."""
 
     def set_pump(self, held: bool) -> None:
         """Hold the pump, or let it run. Without power it must be held."""

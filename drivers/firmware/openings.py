@@ -44,6 +44,9 @@ class Gate:
         """Move the gate to an outlet by its index."""
         raise NotImplementedError
 
+    def drop_plan(self) -> None:
+        """Move it by no alarm that was planned; see alarm.py."""
+
 
 def since(later: int, earlier: int) -> int:
     """``later`` - ``earlier`` on the circle of 32 bits, from -2**31 to 2**31 - 1."""
@@ -99,6 +102,24 @@ class Openings:
     def edge_in_us(self, now: int) -> int:
         """Microseconds until the next edge, 0 when it is due, -1 when there is none."""
         return max(0, since(self._next_us, now)) if self._next_on else -1
+
+    def edge_after(self, time: int) -> int:
+        """Device time of the first edge after another, -1 when there is none."""
+        found = -1
+        for slot in self.live:
+            edge = slot.open_us
+            if since(edge, time) <= 0:
+                edge = slot.close_us
+            if since(edge, time) > 0 and (found < 0 or since(edge, found) < 0):
+                found = edge
+        return found
+
+    def stands_at(self, time: int) -> int:
+        """Outlet at which what is queued or open wants the gate at a device time."""
+        for slot in self.live:
+            if since(time, slot.open_us) >= 0 and since(time, slot.close_us) < 0:
+                return slot.outlet
+        return 0
 
     def report_in_us(self, now: int) -> int:
         """Microseconds until reports are to be sent again, -1 when all are acknowledged."""
@@ -213,6 +234,7 @@ class Openings:
 
     def drop_all(self, reason: str, now: int) -> None:
         """Gate to rest now; every queued opening is withdrawn for this reason."""
+        self._gate.drop_plan()
         self._stand(0)
         while self.live:
             self._drop(self.live[0], reason, now)

@@ -44,6 +44,9 @@ class Chip:
         self._typed = bytearray()
         self.handlers: dict[int, tuple[Callable[[Any], None], int, Any]] = {}
         self._script: Iterator[None] | None = None
+        self.alarm_rings = True
+        self._countdown: int | None = None
+        self._ring: Callable[[Any], None] | None = None
 
     # -- from outside ---------------------------------------------------------------------
 
@@ -73,8 +76,26 @@ class Chip:
 
     # -- from the firmware ------------------------------------------------------------------
 
+    def stall(self, us: int) -> None:
+        """The loop is held up for so long; interrupts are not."""
+        self._pass(us)
+
+    def _pass(self, us: int) -> None:
+        end_us = self.passed_us + us
+        while self._countdown is not None and self._countdown <= end_us:
+            self.passed_us = max(self.passed_us, self._countdown)
+            self._countdown = None
+            if self.alarm_rings and self._ring is not None:
+                self._ring(None)
+        self.passed_us = end_us
+
+    def _put(self, count_us: int) -> None:
+        assert self._countdown is None, "counts already"
+        assert 0 < count_us < 1 << 30
+        self._countdown = self.passed_us + count_us
+
     def _round(self) -> None:
-        self.passed_us += ROUND_US
+        self._pass(ROUND_US)
         assert self._script is not None
         if next(self._script, self) is self:
             raise SwitchedOff
@@ -119,13 +140,30 @@ class Chip:
                 poll=lambda wait: watched == [files.stdout] or bool(self._typed),
             )
 
+        def state_machine(number: int, program: Any, freq: int) -> Any:
+            assert freq == 1_000_000
+
+            def irq(handler: Callable[[Any], None], *, hard: bool) -> None:
+                assert hard
+                self._ring = handler
+
+            return SimpleNamespace(irq=irq, active=lambda on: None, put=self._put)
+
+        rp2 = SimpleNamespace(asm_pio=lambda: lambda program: program, StateMachine=state_machine)
         return {
+            "rp2": rp2,
             "machine": machine,
             "micropython": micropython,
             "time": clock,
             "sys": files,
             "select": SimpleNamespace(poll=poll, POLLIN=1, POLLOUT=4),
-            "gc": SimpleNamespace(mem_alloc=lambda: 2, mem_free=lambda: 1, collect=lambda: None),
+            "gc": SimpleNamespace(
+                mem_alloc=lambda: 2,
+                mem_free=lambda: 1,
+                collect=lambda: None,
+                enable=lambda: None,
+                disable=lambda: None,
+            ),
         }
 
 

@@ -211,3 +211,46 @@ def test_more_pulses_than_places_are_all_counted() -> None:
         assert bench.answers()[-1].split()[-2:] == [f"{200:08X}", last]
 
     bench.chip.run(BOARD, script())
+
+
+@pytest.mark.parametrize("rings", [True, False])
+def test_the_alarm_moves_the_gate_while_the_loop_is_held_up(rings: bool) -> None:
+    """Without it the loop moves the gate when it comes by; both say when it was."""
+    bench = Bench()
+    bench.chip.alarm_rings = rings
+
+    def script() -> Iterator[None]:
+        yield from bench.arm()
+        yield from bench.say(f"O 5EED0001 1 collect {bench.in_us(20_000)} 002710")
+        opens_us = bench.chip.passed_us
+        bench.answers()
+        while bench.chip.levels[COLLECT] == 0 and bench.chip.passed_us < opens_us + 4_000:
+            yield
+        bench.chip.writes.clear()
+        bench.chip.stall(30_000)
+        moved = [one for one in bench.chip.writes if one[0] == COLLECT]
+        assert moved == ([(COLLECT, 1), (COLLECT, 0)] if rings else [])
+        yield from bench.passes(1_000)
+        report = bench.answers()[0]
+        assert report.endswith(" 002710") if rings else report == "N 0001 1 MISSED"
+
+    bench.chip.run(BOARD, script())
+
+
+def test_a_stop_takes_the_alarms_plan_back() -> None:
+    bench = Bench()
+
+    def script() -> Iterator[None]:
+        yield from bench.arm()
+        yield from bench.say(f"O 5EED0001 1 collect {bench.in_us(20_000)} 002710")
+        bench.answers()
+        yield from bench.passes(1_000)
+        bench.chip.drive(ESTOP, 1)
+        bench.chip.writes.clear()
+        bench.chip.stall(30_000)
+        assert (COLLECT, 1) not in bench.chip.writes
+        yield from bench.passes(1_000)
+        assert bench.answers()[0] == "N 0001 1 ESTOP"
+        assert (COLLECT, 1) not in bench.chip.writes
+
+    bench.chip.run(BOARD, script())

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import drivers.firmware
+from drivers.conformance import CASES
+from drivers.conformance.dialogue import HELLO, Dialogue, documented, play
 from drivers.firmware.openings import since
 from drivers.firmware.wire import crc16, number, sooner
 from drivers.protocol import Open, decode_from_host, encode, frame
-from tests.drivers.conformance import CASES
-from tests.drivers.dialogues import HELLO, OUTLETS, Dialogue, SteppedBoard, documented, play
+from tests.drivers.dialogues import OUTLETS, SteppedBoard
 
 PROTOCOL = Path(drivers.firmware.__file__).parents[1] / "PROTOCOL.md"
 

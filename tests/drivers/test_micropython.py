@@ -15,7 +15,7 @@ FIRMWARE = Path(drivers.firmware.__file__).parent
 ON_THE_BOARD = sorted(path for path in FIRMWARE.glob("*.py") if path.name != "__init__.py")
 HERE = {f"drivers.firmware.{one.stem}" for one in ON_THE_BOARD}
 # What MicroPython has on a Raspberry Pi Pico.
-MICROPYTHON = {"array", "gc", "machine", "micropython", "select", "sys", "time"}
+MICROPYTHON = {"array", "gc", "machine", "micropython", "rp2", "select", "sys", "time"}
 # Built-in names that MicroPython on a Pico does not have, or has in part.
 LACKING = {"aiter", "anext", "ascii", "breakpoint", "copyright", "credits", "format", "vars"}
 # Statements that it lacks, or that an older one does.

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hardware_sim.gate_log import (
+    Accepted,
     Edge,
     GateEdge,
     GateLogTail,
@@ -26,7 +27,8 @@ HELD = PumpEdge(1_000, True)
 CLEARED = StopEdge(2_000, "")
 FLOWS = PumpEdge(3_000, False)
 STOPPED = StopEdge(60_000, "PIN")
-ALL: list[Edge] = [START, HELD, CLEARED, FLOWS, OPEN, STOPPED, CLOSED]
+TAKEN = Accepted(4_000, 7)
+ALL: list[Edge] = [START, HELD, CLEARED, FLOWS, TAKEN, OPEN, STOPPED, CLOSED]
 
 
 def text() -> str:
@@ -46,6 +48,7 @@ DOCUMENTED = {
     '{"start": true, "t_ns": 1000, "held": true}': HELD,
     '{"t_ns": 2000, "estop": ""}': CLEARED,
     '{"t_ns": 3000, "held": false}': FLOWS,
+    '{"t_ns": 4000, "accepted": 7}': TAKEN,
     '{"t_ns": 5000, "outlet": "collect", "effective_ns": 30000}': OPEN,
 }
 

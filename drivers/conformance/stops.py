@@ -1,8 +1,8 @@
-"""Conformance of the emergency stop, the pump's hold and the lines, see conformance.py."""
+"""Conformance of the emergency stop, the pump's hold and the lines."""
 
 from __future__ import annotations
 
-from tests.drivers.dialogues import Dialogue
+from drivers.conformance.dialogue import Dialogue
 
 _STATE = "waste 0 0 0 0 0 0 0 0 0 0 POWER"
 

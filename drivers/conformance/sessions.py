@@ -1,8 +1,8 @@
-"""Conformance of sessions, the watchdog and lines, see conformance.py."""
+"""Conformance of sessions, the watchdog and lines."""
 
 from __future__ import annotations
 
-from tests.drivers.dialogues import Dialogue
+from drivers.conformance.dialogue import Dialogue
 
 SESSIONS = (
     Dialogue(
@@ -29,6 +29,34 @@ SESSIONS = (
         600000 < N 0001 0 CRC
         900000 gate collect
         1000000 gate waste""",
+    ),
+    Dialogue(
+        "what is a sign of life, and what is answered in the watchdog's silence",
+        """armed
+        900000 > JUMP 5EED0001
+        900000 < N 0001 0 FORMAT
+        1500000 > HELLO 5EED0001 3 3E8
+        1500000 < N 0001 0 VERSION
+        2000000 raw noise
+        2000000 < N 0001 0 CRC
+        2100000 > PING 0BADC0DE 0001
+        2100000 < N C0DE 0 SESSION
+        2200000 > STATUS 00000000
+        2200000 < STATE 0000 {+2200000} waste 0 0 0 0 0 0 1 1 0 2 POWER WATCHDOG 1 00000000 00 0,0
+        2300000 > PING 5EED0001 0001
+        2300000 < PONG 0001 0001 {+2300000} {+2300000} 1 00000000 00000000
+        2300000 < S 0001 0000 - WATCHDOG 1""",
+    ),
+    Dialogue(
+        "receipts: of unknown ids they mean nothing, and one wrong word spoils a line",
+        """armed
+        1000 > D 5EED0001 7
+        2000 > CANCEL 5EED0001 8
+        2000 < N 0001 8 CANCELLED
+        3000 > O 5EED0001 9 sewer {+100000} 004E20
+        3000 < N 0001 9 OUTLET
+        4000 > D 5EED0001 9 08
+        4000 < N 0001 0 FORMAT""",
     ),
     Dialogue(
         "before any session nothing acts",
@@ -67,6 +95,7 @@ SESSIONS = (
         150000 gate collect
         160000 gate waste
         160000 < E 0002 1 {+150000} 002710""",
+        exact=True,
     ),
     Dialogue(
         "the handshake said twice changes nothing",
@@ -143,5 +172,6 @@ SESSIONS = (
         110000 < E 0001 1 {+100000} 002710
         120000 > STATUS 5EED0001
         120000 < STATE 0001 {+120000} waste 0 1 1 1 1 1 1 0 2 0 POWER - 1 00000000 00 1,0""",
+        exact=True,
     ),
 )

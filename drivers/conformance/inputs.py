@@ -1,8 +1,8 @@
-"""Conformance of pulses, passages, switches and the LED, see conformance.py."""
+"""Conformance of pulses, passages, switches and the LED."""
 
 from __future__ import annotations
 
-from tests.drivers.dialogues import Dialogue
+from drivers.conformance.dialogue import Dialogue
 
 INPUTS = (
     Dialogue(
@@ -180,6 +180,7 @@ INPUTS = (
         1000 < S 0001 0004 RANGE POWER 1
         1000 > LED 5EED0001 0005 {+60001000} 0003E8
         1000 < S 0001 0005 OK POWER 1""",
+        exact=True,
     ),
     Dialogue(
         "a later light replaces one, waiting or lit; a new session ends all",

@@ -1,8 +1,8 @@
-"""Conformance of commands and their reports, see conformance.py."""
+"""Conformance of commands and their reports."""
 
 from __future__ import annotations
 
-from tests.drivers.dialogues import Dialogue
+from drivers.conformance.dialogue import Dialogue
 
 COMMANDS = (
     Dialogue(
@@ -37,27 +37,27 @@ COMMANDS = (
         120000 < E 0001 1 {+100000} 004E20
         370000 < E 0001 1 {+100000} 004E20
         620000 < E 0001 1 {+100000} 004E20
-        630000 > D 5EED0001 1
+        700000 > D 5EED0001 1
         950000 > PING 5EED0001 0001
         950000 < PONG 0001 0001 {+950000} {+950000} 0 00000000 00000000""",
     ),
     Dialogue(
         "a resend is answered and does not act twice",
         """armed
-        1000 > O 5EED0001 1 collect {+100000} 004E20
+        1000 > O 5EED0001 1 collect {+100000} 00C350
         1000 < A 0001 1
-        2000 > O 5EED0001 1 collect {+100000} 004E20
+        2000 > O 5EED0001 1 collect {+100000} 00C350
         2000 < A 0001 1
         100000 gate collect
-        110000 > O 5EED0001 1 collect {+100000} 004E20
-        110000 < A 0001 1
-        120000 gate waste
-        120000 < E 0001 1 {+100000} 004E20
-        130000 > O 5EED0001 1 collect {+100000} 004E20
-        130000 < E 0001 1 {+100000} 004E20
-        140000 > D 5EED0001 1
-        150000 > O 5EED0001 1 collect {+100000} 004E20
-        150000 < E 0001 1 {+100000} 004E20""",
+        120000 > O 5EED0001 1 collect {+100000} 00C350
+        120000 < A 0001 1
+        150000 gate waste
+        150000 < E 0001 1 {+100000} 00C350
+        200000 > O 5EED0001 1 collect {+100000} 00C350
+        200000 < E 0001 1 {+100000} 00C350
+        220000 > D 5EED0001 1
+        240000 > O 5EED0001 1 collect {+100000} 00C350
+        240000 < E 0001 1 {+100000} 00C350""",
     ),
     Dialogue(
         "the same id with other content is refused, and the first one stands",
@@ -88,6 +88,27 @@ COMMANDS = (
         4001 gate collect
         24001 gate waste
         24001 < E 0001 3 {+4001} 004E20""",
+        exact=True,
+    ),
+    Dialogue(
+        "late by a tenth of a second: refused as often as asked",
+        """armed
+        1000 > O 5EED0001 1 collect {-100000} 030D40
+        1000 < N 0001 1 LATE
+        100000 > O 5EED0001 1 collect {-100000} 030D40
+        100000 < N 0001 1 LATE
+        300000 > PING 5EED0001 0001
+        300000 < PONG 0001 0001 {+300000} {+300000} 0 00000000 00000000""",
+    ),
+    Dialogue(
+        "ten seconds too far ahead, a second too long, of no length",
+        """armed
+        0 > O 5EED0001 1 collect {+70000000} 004E20
+        0 < N 0001 1 FAR
+        0 > O 5EED0001 2 collect {+1000000} 5B8D80
+        0 < N 0001 2 LENGTH
+        0 > O 5EED0001 3 collect {+9000000} 000000
+        0 < N 0001 3 LENGTH""",
     ),
     Dialogue(
         "late across the wrap is late, not far",
@@ -109,6 +130,7 @@ COMMANDS = (
         0 < A 0001 4
         0 > O 5EED0001 5 collect {+9000000} 000000
         0 < N 0001 5 LENGTH""",
+        exact=True,
     ),
     Dialogue(
         "outlets that don't exist, and the rest outlet",

@@ -1,0 +1,1 @@
+"""Whether a rig is fit to sort: a small check for each of its parts; none moves a gate."""
