@@ -10,12 +10,13 @@ from drivers.pump_output import DevicePump
 from drivers.text_valve import TextValve, TextValveSettings
 from models.bundle import Bundle, load_bundle
 from models.infer import Classifier
-from sorter.controller import Controller, Oversight
+from sorter.controller import Controller
 from sorter.crop import CropSettings
 from sorter.decide import Decider
 from sorter.errors import BundleError
 from sorter.journal import Journal, JournalledDispenser, JournalledVision
 from sorter.liquid import Liquid
+from sorter.oversight import Oversight
 from sorter.pipeline import Pipeline, PixelVision, Vision
 from sorter.record_sink import RecordSink
 from sorter.schedule import Scheduler
