@@ -24,6 +24,7 @@ from sorter.segment import Segmenter
 from sorter.settings import RigSettings
 from sorter.tracker import Tracker
 from sorter.view import ViewGeometry
+from sorter.whereabouts import Whereabouts
 
 
 def load_model(rig: RigSettings) -> tuple[Bundle, Classifier]:
@@ -132,6 +133,21 @@ def build_controller(
         prime_ns=int(rig.run.prime_s * 1e9),
         pump=pump,
         oversight=oversight,
+        whereabouts=_build_whereabouts(rig, noted, liquid, scheduler),
+    )
+
+
+def _build_whereabouts(
+    rig: RigSettings, dispenser: Dispenser, liquid: Liquid, scheduler: Scheduler
+) -> Whereabouts | None:
+    """The junction's watch; None where its outlets have no optical gates."""
+    if not rig.optical_gates.present:
+        return None
+    return Whereabouts(
+        rig.optical_gates,
+        rig.outlets,
+        dispenser.to_host_ns,
+        lambda host_ns: liquid.at(host_ns, scheduler.openings),
     )
 
 

@@ -13,6 +13,7 @@ from drivers.ports import (
     Dispenser,
     DispenserEvent,
     Frame,
+    Passed,
     Pedal,
     Pump,
     Refused,
@@ -34,6 +35,7 @@ from sorter.schedule import Scheduler
 from sorter.sorting import Sorting
 from sorter.status import Counters
 from sorter.view import ViewGeometry
+from sorter.whereabouts import Whereabouts
 
 STATUS_PERIOD_NS = 400_000_000
 
@@ -45,6 +47,7 @@ class Controller:
         prime_ns: nothing is collected for so long after the first frame.
         pump: what holds the flow; without one, nothing does.
         oversight: looks for faults; a replay has none.
+        whereabouts: watches the junction, where its outlets have optical gates.
     """
 
     def __init__(
@@ -62,15 +65,18 @@ class Controller:
         prime_ns: int,
         pump: Pump | None = None,
         oversight: Oversight | None = None,
+        whereabouts: Whereabouts | None = None,
     ) -> None:
         self._clock = clock
         self._camera = camera
         self._dispenser = dispenser
         self._pipeline = pipeline
         self._scheduler = scheduler
-        self._books = Books(record, clock)
+        self._books = Books(record, clock, whereabouts)
         self._journal = journal
         self._pump = pump
+        self._oversight = oversight
+        self._whereabouts = whereabouts
         self._sorting = Sorting(
             clock=clock,
             pipeline=pipeline,
@@ -80,6 +86,7 @@ class Controller:
             books=self._books,
             prime_ns=prime_ns,
             oversight=oversight,
+            whereabouts=whereabouts,
         )
         self._asked: list[tuple[RunState, str, str]] = []
         self._ready_ns = 0
@@ -150,12 +157,14 @@ class Controller:
         self._hold_and_rest(now_ns)
         self._camera.stop()
         self._sorting.close(Reason.STOPPING, now_ns)
+        self._books.ended(now_ns)
         self._to(RunState.STOPPED, now_ns, "run", "stopped")
         self._publish(now_ns)
 
     def fault(self, now_ns: int, why: str, by: str = "run") -> None:
         """Rule everything to rest and note the fault; the caller holds flow and gate first."""
         self._sorting.close(Reason.FAULT, now_ns)
+        self._books.ended(now_ns)
         if self.life.may(RunState.FAULTED):  # not from stopped, where the record may still fail
             self._to(RunState.FAULTED, now_ns, by, why, level="fault")
         self._publish(now_ns)
@@ -189,14 +198,30 @@ class Controller:
         if frame is not None:
             self._scheduler.prune(now_ns)
             self._sorting.finish_frame(frame, n_objects)
-        elif self._pipeline.learn():
-            self._journal.learnt()
+            self._look_at_junction(now_ns)
+        else:
+            self._use_the_moment()
         if now_ns - self._last_status_ns > STATUS_PERIOD_NS:
             self._publish(now_ns)
         blob = self._journal.blob()
         if blob is not None:
             self._books.journal(blob)
         return frame is not None
+
+    def _look_at_junction(self, now_ns: int) -> None:
+        """Where objects went; while the flow is held, that waits."""
+        if self._whereabouts is None or self.life.state is RunState.PAUSED:
+            return
+        alarms = self._whereabouts.step(now_ns)
+        if alarms and self._oversight is not None:
+            self._oversight.junction(alarms, now_ns)
+
+    def _use_the_moment(self) -> None:
+        """Do what can wait for a moment without frames."""
+        if self._pipeline.learn():
+            self._journal.learnt()
+        if self._whereabouts is not None:
+            self._whereabouts.settle()
 
     def _take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
         """Sort what a frame shows; returns the number of objects in it."""
@@ -216,6 +241,8 @@ class Controller:
                 self._to(RunState.PAUSED, now_ns, by, why, level="warning")
                 self._books.rulings(self._scheduler.hold(now_ns), now_ns)
                 self._sorting.close(Reason.HELD, now_ns)
+                if self._whereabouts is not None:
+                    self._whereabouts.held(now_ns)
             elif state is RunState.PRIMING:
                 if self._pump is not None:
                     self._pump.resume(now_ns)
@@ -233,6 +260,8 @@ class Controller:
         self._books.news(event, now_ns)
         if isinstance(event, Refused):
             self._books.rulings(self._scheduler.refused(event.id, now_ns), now_ns)
+        elif isinstance(event, Passed) and self._whereabouts is not None:
+            self._whereabouts.passed(event)
         elif isinstance(event, Stopped):
             what = f"the emergency stop is latched ({event.cause}): flow held, gate at rest"
             fault = Fault(FaultKind.EMERGENCY_STOP, now_ns, what)

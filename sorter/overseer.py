@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sorter.decide import Reason
-from sorter.faults import Fault, FaultSettings, Response
+from sorter.faults import Fault, FaultKind, FaultSettings, Response
+from sorter.mass_balance import Alarm, Severity
 from sorter.record_rows import FrameRow, ObjectRow
 from sorter.sinking import ChannelSettings
 from sorter.track import Track
@@ -53,6 +54,7 @@ class Overseer:
         self._slow_look_ns = start_ns
         self._light: float | None = None
         self._found: list[Fault] = []
+        self._warned: list[Fault] = []
 
     def frame(self, row: FrameRow, lost: int, in_view: Sequence[Track]) -> None:
         """See `Oversight.frame`."""
@@ -87,6 +89,13 @@ class Overseer:
         )
         self._found += self._watch.object(facts)
 
+    def junction(self, alarms: Sequence[Alarm], now_ns: int) -> None:
+        """See `Oversight.junction`."""
+        for alarm in alarms:
+            grave = alarm.severity is Severity.STOP
+            fault = Fault(FaultKind.MISROUTED, now_ns, alarm.text)
+            (self._found if grave else self._warned).append(fault)
+
     def stands(self, now_ns: int) -> None:
         """The flow is held: that nothing comes, and nothing moves, is no fault."""
         self._found.clear()
@@ -95,4 +104,6 @@ class Overseer:
     def take(self, now_ns: int) -> list[tuple[Fault, Response]]:
         """Faults that began since the last call, with what to do; call it every few ms."""
         found, self._found = self._found + self._watch.idle(now_ns), []
-        return [(fault, self._faults.response_to(fault.kind)) for fault in found]
+        warned, self._warned = self._warned, []
+        answered = [(fault, self._faults.response_to(fault.kind)) for fault in found]
+        return [*((fault, Response.WARN) for fault in warned), *answered]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from sorter.mass_balance import Alarm
 from sorter.record_rows import FrameRow, ObjectRow
 from sorter.track import Track
 
@@ -17,3 +18,6 @@ class Oversight(Protocol):
 
     def object(self, row: ObjectRow) -> None:
         """An object is decided."""
+
+    def junction(self, alarms: Sequence[Alarm], now_ns: int) -> None:
+        """What is newly wrong with where objects go."""

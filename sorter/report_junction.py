@@ -74,6 +74,7 @@ def _rows(told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     collect = told["collect"]
     parts = [f"{n:,} {name}" for name, n in told["outlets"].items()]
     parts += [f"{told['lost']:,} lost", f"{told['under_way']:,} under way"]
+    parts += [f"{told['held']:,} held"] if told["held"] else []
     unexpected = ", ".join(f"{n:,} in {name}" for name, n in told["unexpected"].items())
     specks = ", ".join(f"{n:,} in {name}" for name, n in told["specks"].items())
     return [

@@ -24,6 +24,7 @@ from sorter.segment import SegmentSettings
 from sorter.settings_io import load_toml
 from sorter.track import TrackSettings
 from sorter.watch import WatchSettings
+from sorter.whereabouts import OpticalGateSettings
 
 
 class ModelSettings(BaseModel):
@@ -92,6 +93,7 @@ class RigSettings(BaseModel):
     dispenser: DispenserChoice = Field(default_factory=DispenserSettings)
     outlets: OutletSettings = Field(default_factory=OutletSettings)
     junction: JunctionSettings = Field(default_factory=JunctionSettings)
+    optical_gates: OpticalGateSettings = Field(default_factory=OpticalGateSettings)
     liquid: LiquidSettings = Field(default_factory=LiquidSettings)
     segment: SegmentSettings = Field(default_factory=SegmentSettings)
     track: TrackSettings = Field(default_factory=TrackSettings)

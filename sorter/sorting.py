@@ -18,6 +18,7 @@ from sorter.record_rows import FrameRow, ObjectRow
 from sorter.schedule import Scheduler
 from sorter.track import Arrival, Track
 from sorter.view import ViewGeometry
+from sorter.whereabouts import Whereabouts
 
 
 class Sorting:
@@ -26,6 +27,7 @@ class Sorting:
     Args:
         prime_ns: nothing is collected for so long after the first frame.
         oversight: looks for faults; a replay has none.
+        whereabouts: watches the junction, where its outlets have optical gates.
 
     Attributes:
         primed_ns: exposure from which on bodies may be collected that are seen first then.
@@ -44,6 +46,7 @@ class Sorting:
         books: Books,
         prime_ns: int,
         oversight: Oversight | None,
+        whereabouts: Whereabouts | None,
     ) -> None:
         self._clock = clock
         self._pipeline = pipeline
@@ -53,6 +56,7 @@ class Sorting:
         self._books = books
         self._prime_ns = prime_ns
         self._oversight = oversight
+        self._whereabouts = whereabouts
         self._last_frame: Frame | None = None
         self._in_view: Sequence[Track] = ()
         self._lost = 0
@@ -116,6 +120,7 @@ class Sorting:
                 arrival = self._view.anywhen(decided.track.last_liquid_ns)
                 row = self._row(decided, changed, arrival, self._last_frame, now_ns)
                 self._books.object(row, changed, telling_crops(decided))
+                self._entered(row, decided, arrival)
         self._books.rulings(self._scheduler.abandon(reason), now_ns)
 
     def _observe(self, in_view: Sequence[Track], liquid_ns: float, now_ns: int) -> None:
@@ -125,8 +130,10 @@ class Sorting:
             return
         for track in in_view:
             if liquid_ns + self._view.earliest_ns(track.last_x_um) <= until_ns:
-                arrival = self._pipeline.arrival(track) or self._view.anywhen(liquid_ns)
-                self._scheduler.observe(track.id, arrival)
+                arrival = self._pipeline.arrival(track)
+                if arrival is not None and self._whereabouts is not None:
+                    arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns)
+                self._scheduler.observe(track.id, arrival or self._view.anywhen(liquid_ns))
 
     def _answer_gap(self, frame: Frame, liquid_ns: float) -> int:
         """Lost frames, their number: where a body could have passed unseen, the gate stays shut."""
@@ -160,9 +167,14 @@ class Sorting:
         unfit = self._unfit(track)
         if unfit is not None:
             decision = _changed(decision, rest, unfit)
-        arrival = arrival or self._view.anywhen(track.last_liquid_ns)
+        if arrival is None:
+            arrival = self._view.anywhen(track.last_liquid_ns)
+        elif self._whereabouts is not None:
+            opened = decision.outlet != rest
+            arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns, opened=opened)
         row = self._row(decided, decision, arrival, frame, self._clock.now_ns())
         self._books.object(row, decision, telling_crops(decided))
+        self._entered(row, decided, arrival)
         if self._oversight is not None:
             self._oversight.object(row)
         if decision.reason is Reason.SPECK:
@@ -171,6 +183,14 @@ class Sorting:
             self._books.rulings(
                 self._scheduler.decided(track.id, arrival, decision, now_ns), now_ns
             )
+
+    def _entered(self, row: ObjectRow, decided: DecidedObject, arrival: Arrival) -> None:
+        """Have the junction's watch expect an object at the arrival that the gate goes by."""
+        if self._whereabouts is None:
+            return
+        predicted_ns = (decided.arrival or arrival).liquid_ns
+        flight_ns = predicted_ns - decided.track.last_liquid_ns
+        self._whereabouts.entered(row, arrival, flight_ns, arrival.liquid_ns - predicted_ns)
 
     def _unfit(self, track: Track) -> Reason | None:
         """Why nothing seen now may be collected, whatever it is."""

@@ -45,6 +45,9 @@ def demo(
     bundle: Annotated[str, typer.Option(help="folder of the model bundle")] = "default",
     out: Annotated[Path | None, typer.Option(help="folder for everything that it writes")] = None,
     shadow: Annotated[bool, typer.Option("--shadow", help="decide, but leave the gate")] = False,
+    optical_gates: Annotated[
+        bool, typer.Option("--optical-gates", help="watch the outlets: measured efficiency")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Sort a simulated rig in real time: needs no hardware.
@@ -67,6 +70,7 @@ def demo(
         # What the rig file names is relative to that file; what is typed, to where one is.
         bundle=bundle if bundle == "default" else str(Path(bundle).absolute()),
         shadow=shadow,
+        optical_gates=optical_gates,
     )
     console = console_err() if as_json else console_out()
     with interrupts_noted() as interrupts, start_demo_rig(folder, choice) as ready:

@@ -30,6 +30,7 @@ from sorter.overseer import Overseer, Sources
 from sorter.runner import StopRequest, turn
 from sorter.settings import RigSettings, RunSettings
 from sorter.watch import WatchSettings
+from sorter.whereabouts import OpticalGateSettings
 from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
 
 START_NS = 1_000_000_000
@@ -131,7 +132,14 @@ class Ticking:
         """Nothing is held."""
 
 
-def _rig(limits: LimitSettings, duration_s: float, prime_s: float, *, shadow: bool) -> RigSettings:
+def _rig(
+    limits: LimitSettings,
+    duration_s: float,
+    prime_s: float,
+    gates: OpticalGateSettings,
+    *,
+    shadow: bool,
+) -> RigSettings:
     return RigSettings(
         camera=MMCoreCameraSettings(
             config_file=Path("none.cfg"), pitch_um=PITCH_UM, width_px=WIDTH_PX
@@ -139,6 +147,7 @@ def _rig(limits: LimitSettings, duration_s: float, prime_s: float, *, shadow: bo
         port=SerialLinkSettings(port="virtual"),
         liquid=LiquidSettings(displaced_um=0.0),
         limits=limits,
+        optical_gates=gates,
         run=RunSettings(duration_s=duration_s, shadow=shadow, prime_s=prime_s),
     )
 
@@ -168,6 +177,7 @@ def sort(
     faults: FaultSettings | None = None,
     free_mb: Callable[[], float] = lambda: 10_000.0,
     limits: LimitSettings | None = None,
+    gates: OpticalGateSettings | None = None,
     meddle: Callable[[VirtualDispenser, int], None] = lambda device, now_ns: None,
 ) -> tuple[Trace, list[GateEdge]]:
     """Run the loop over bodies; what it handed over, and what the gate did.
@@ -180,9 +190,11 @@ def sort(
         faults: what is done about them.
         free_mb: room on the disk.
         limits: what ends the run.
+        gates: optical gates in the outlets; what they see, ``meddle`` says.
         meddle: called once a turn with the device and the time.
     """
-    rig = _rig(limits or LimitSettings(), duration_s, prime_s, shadow=shadow)
+    gates = gates or OpticalGateSettings()
+    rig = _rig(limits or LimitSettings(), duration_s, prime_s, gates, shadow=shadow)
     clock, trace = VirtualClock(START_NS), Trace()
     device = VirtualDispenser(SimDispenserSettings(), clock)
     dispenser = SerialDispenser(device.link, clock, draw_session=lambda: 1)
