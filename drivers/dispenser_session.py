@@ -13,7 +13,7 @@ from drivers.levels import Kind, Levels
 from drivers.passages import Passages
 from drivers.ports import Command, DispenserEvent, Passed, Stopped
 from drivers.stop_and_hold import StopAndHold
-from sorter.errors import DispenserError
+from sorter.errors import DeviceResetError, DispenserError
 
 MS = 1_000_000
 _DONE_WAIT_NS = 50 * MS
@@ -264,7 +264,7 @@ class DispenserSession:
         if self.ready is None:
             self.refused = message.reason
         elif message.reason == "SESSION":
-            raise DispenserError(
+            raise DeviceResetError(
                 "the dispenser has forgotten this session: it was reset, or another host took it",
                 do="Check its power and who else has its port, then connect again",
             )

@@ -106,7 +106,7 @@ def rig_of(settings: DemoSettings, scene: SceneSettings, port: str) -> RigSettin
         ),
         port=SerialLinkSettings(port=port),
         dispenser=DispenserSettings(least_us_per_byte=10e6 / SimDispenserSettings().baud),
-        # The scene tells a dark 0.2 s after its end, and later where the machine is too slow for it.
+        # The scene tells a dark 0.2 s after its end, and later where the machine lags behind.
         optical_gates=OpticalGateSettings(
             present=settings.optical_gates, watch=JunctionWatchSettings(wait_ms=800.0)
         ),

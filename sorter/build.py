@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 
 from drivers.dispenser import SerialDispenser
+from drivers.link_guard import LinkGuard, Loss
 from drivers.ports import Camera, Clock, Dispenser, Link, Pump
 from drivers.pump_output import DevicePump
 from drivers.text_valve import TextValve, TextValveSettings
@@ -14,6 +17,7 @@ from sorter.controller import Controller
 from sorter.crop import CropSettings
 from sorter.decide import Decider
 from sorter.errors import BundleError
+from sorter.faults import FaultKind, Response
 from sorter.journal import Journal, JournalledDispenser, JournalledVision
 from sorter.liquid import Liquid
 from sorter.oversight import Oversight
@@ -25,6 +29,8 @@ from sorter.settings import RigSettings
 from sorter.tracker import Tracker
 from sorter.view import ViewGeometry
 from sorter.whereabouts import Whereabouts
+
+BRIEF_CONNECT_MS = 400
 
 
 def load_model(rig: RigSettings) -> tuple[Bundle, Classifier]:
@@ -51,11 +57,39 @@ def build_dispenser(rig: RigSettings, link: Link, clock: Clock) -> Dispenser:
     return SerialDispenser(link, clock, chosen)
 
 
+def build_guarded_dispenser(
+    rig: RigSettings, open_link: Callable[[], Link], clock: Clock
+) -> Dispenser:
+    """The same on a port that is opened here, and again where ``[faults]`` has a loss waited for.
+
+    Raises `LinkError`: the port can't be opened.
+    """
+    first = build_dispenser(rig, open_link(), clock)
+    losses: tuple[Loss, ...] = ("link_lost", "device_reset")
+    holds = [loss for loss in losses if rig.faults.response_to(FaultKind(loss)) is Response.HOLD]
+    chosen = rig.dispenser
+    if not holds or isinstance(chosen, TextValveSettings):
+        return first
+    # The loop is held up while it tries, and the camera's queue fills.
+    brief = chosen.model_copy(update={"connect_ms": min(chosen.connect_ms, BRIEF_CONNECT_MS)})
+    return LinkGuard(first, lambda: SerialDispenser(open_link(), clock, brief), holds)
+
+
 def build_pump(dispenser: Dispenser, clock: Clock) -> Pump | None:
     """The dispenser's own pump-hold output; None where it has none, and nothing holds the flow."""
-    if not isinstance(dispenser, SerialDispenser):
+    if not isinstance(_present(dispenser), SerialDispenser):
         return None
-    return DevicePump(dispenser, clock, lambda: dispenser.held)
+    return DevicePump(dispenser, clock, lambda: _is_held(dispenser))
+
+
+def _present(dispenser: Dispenser) -> Dispenser:
+    return dispenser.present if isinstance(dispenser, LinkGuard) else dispenser
+
+
+def _is_held(dispenser: Dispenser) -> bool | None:
+    """What the device last said of its output; None where it has none."""
+    present = _present(dispenser)
+    return present.held if isinstance(present, SerialDispenser) else None
 
 
 def build_vision(rig: RigSettings, bundle: Bundle, classifier: Classifier) -> PixelVision:

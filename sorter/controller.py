@@ -7,12 +7,16 @@ sorted; what comes after it goes to rest.
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
+
 from drivers.ports import (
     Camera,
     Clock,
     Dispenser,
     DispenserEvent,
     Frame,
+    LinkBack,
+    LinkLost,
     Passed,
     Pedal,
     Pump,
@@ -21,10 +25,10 @@ from drivers.ports import (
 )
 from sorter.books import Books
 from sorter.decide import Reason
-from sorter.errors import RunFault
+from sorter.errors import DispenserError, HardwareError, LinkError, PumpError, RunFault
 from sorter.faults import Fault, FaultKind, Response
 from sorter.journal import Journal
-from sorter.life import Life, RunState
+from sorter.life import FLOWS, Life, RunState
 from sorter.limits import Progress
 from sorter.liquid import FOREVER_NS, Liquid
 from sorter.oversight import Oversight
@@ -90,6 +94,7 @@ class Controller:
         )
         self._asked: list[tuple[RunState, str, str]] = []
         self._ready_ns = 0
+        self._was_lost = False  # and has not been armed since
         self._last_status_ns = 0
         self.life = Life()
 
@@ -178,14 +183,13 @@ class Controller:
     def step(self, now_ns: int) -> bool:
         """One turn of the loop; True when it took a frame.
 
-        Raises `CameraError`, `LinkError`, `DispenserError`, `RecordError`.
+        Raises `CameraError`, `LinkError`, `DispenserError`, `PumpError`, `RecordError`.
         """
         self._journal.begin(now_ns)
         self._obey(now_ns)
         for event in self._dispenser.step(now_ns):
             self._hear(event, now_ns)
-        if self._pump is not None:
-            self._pump.step(now_ns)
+        self._step_pump(now_ns)
         if self.life.state is RunState.PRIMING and now_ns >= self._sorting.primed_ns:
             self._to(RunState.RUNNING, now_ns, "run", "primed")
         frame = self._camera.pop()
@@ -223,6 +227,14 @@ class Controller:
         if self._whereabouts is not None:
             self._whereabouts.settle()
 
+    def _step_pump(self, now_ns: int) -> None:
+        if self._pump is None:
+            return
+        try:
+            self._pump.step(now_ns)
+        except LinkError as error:  # its port: not to be taken for the dispenser's
+            raise PumpError(error.what, on=error.on, do=error.do) from error
+
     def _take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
         """Sort what a frame shows; returns the number of objects in it."""
         if self.life.state is RunState.PAUSED:
@@ -235,19 +247,38 @@ class Controller:
         for state, by, why in asked:
             if not self.life.may(state):
                 continue
-            self._journal.asked(state.value)
             if state is RunState.PAUSED:
-                self._hold_and_rest(now_ns)
-                self._to(RunState.PAUSED, now_ns, by, why, level="warning")
-                self._books.rulings(self._scheduler.hold(now_ns), now_ns)
-                self._sorting.close(Reason.HELD, now_ns)
-                if self._whereabouts is not None:
-                    self._whereabouts.held(now_ns)
-            elif state is RunState.PRIMING:
-                if self._pump is not None:
-                    self._pump.resume(now_ns)
-                self._sorting.resumed(now_ns)
-                self._to(RunState.PRIMING, now_ns, by, why)
+                self._journal.asked(state.value)
+                self._pause(now_ns, by, why)
+            elif state is RunState.PRIMING and self._is_armed(now_ns):
+                self._journal.asked(state.value)
+                self._resume(now_ns, by, why)
+
+    def _pause(self, now_ns: int, by: str, why: str) -> None:
+        self._hold_and_rest(now_ns)
+        self._to(RunState.PAUSED, now_ns, by, why, level="warning")
+        self._books.rulings(self._scheduler.hold(now_ns), now_ns)
+        self._sorting.close(Reason.HELD, now_ns)
+        if self._whereabouts is not None:
+            self._whereabouts.held(now_ns)
+
+    def _resume(self, now_ns: int, by: str, why: str) -> None:
+        if self._pump is not None:
+            self._pump.resume(now_ns)
+        self._sorting.resumed(now_ns)
+        self._to(RunState.PRIMING, now_ns, by, why)
+
+    def _is_armed(self, now_ns: int) -> bool:
+        """Whether the dispenser can act; one that was lost is armed now, where it is back."""
+        if not self._was_lost:
+            return True
+        try:
+            self._dispenser.arm()
+        except (LinkError, DispenserError) as error:
+            self._books.event(now_ns, "warning", "not_resumed", error.message)
+            return False
+        self._was_lost = False
+        return True
 
     def _hold_and_rest(self, now_ns: int) -> None:
         """Flow held first, then the gate to rest: nothing may arrive between the two."""
@@ -267,10 +298,30 @@ class Controller:
             fault = Fault(FaultKind.EMERGENCY_STOP, now_ns, what)
             self.note(fault, Response.STOP)
             raise RunFault(what, on=fault.kind.value, do=fault.do)
+        elif isinstance(event, LinkLost):
+            self._lost(event, now_ns)
+        elif isinstance(event, LinkBack):
+            text = "the dispenser answers again; the run goes on when the operator says so"
+            self._books.event(now_ns, "warning", "link_back", text)
         elif isinstance(event, Pedal) and event.down:
             paused = self.life.state is RunState.PAUSED
             wish = RunState.PRIMING if paused else RunState.PAUSED
             self.ask(wish, "pedal", "foot switch")
+
+    def _lost(self, event: LinkLost, now_ns: int) -> None:
+        """The dispenser is at rest by itself; wait for it, and for the operator's word.
+
+        Raises `LinkError` where the run can't be held any more.
+        """
+        fault = Fault(FaultKind(event.loss), event.at_ns, event.what)
+        self._was_lost = True
+        if self.life.state is RunState.PAUSED:
+            self.note(fault, Response.HOLD)
+            return
+        if not self.life.may(RunState.PAUSED):
+            raise LinkError(fault.what, do=fault.do)
+        self.note(fault, Response.HOLD)
+        self._pause(now_ns, f"fault:{event.loss}", event.what)
 
     def _publish(self, now_ns: int) -> None:
         self._last_status_ns = now_ns
@@ -282,3 +333,11 @@ class Controller:
         """Go to another state, and write down who or what caused it."""
         self.life.move(state, now_ns, by=by, why=why)
         self._books.event(now_ns, level, state.value, why if by == "run" else f"{why} (by {by})")
+        # After a fault the device may not hear it; its watchdog sets the lines then.
+        with suppress(HardwareError) if state is RunState.FAULTED else nullcontext():
+            self._dispenser.lines(
+                ready=state is RunState.RUNNING,
+                hold=state not in FLOWS,
+                fault=state is RunState.FAULTED or by.startswith("fault:"),
+                now_ns=now_ns,
+            )

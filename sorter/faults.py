@@ -14,6 +14,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sorter.errors import DeviceResetError, LinkError, PumpError
+
 
 class FaultKind(StrEnum):
     """Names of faults, as in the record and in the settings."""
@@ -65,8 +67,8 @@ class Fault:
 
 
 ADVICE: Mapping[FaultKind, str] = {
-    FaultKind.LINK_LOST: "Check the dispenser's cable and power; start again when it answers",
-    FaultKind.DEVICE_RESET: "Check the dispenser's power supply; start again",
+    FaultKind.LINK_LOST: "Check the dispenser's cable and power; go on when it answers",
+    FaultKind.DEVICE_RESET: "Check the dispenser's power supply; go on when it answers",
     FaultKind.EMERGENCY_STOP: "Find out why; release the button, then start again",
     FaultKind.PUMP_FAILED: "Check the pump: an alarm on its display, its syringe, its cable",
     FaultKind.CLOCK_UNSURE: "Check the link for delays: a hub, a busy port, a loaded machine",
@@ -85,6 +87,17 @@ ADVICE: Mapping[FaultKind, str] = {
 }
 """What to do about each fault."""
 
+
+def kind_of(error: Exception) -> FaultKind | None:
+    """The fault that an error is, where it is one that a loop's step raises; else None."""
+    kinds = (
+        (PumpError, FaultKind.PUMP_FAILED),
+        (DeviceResetError, FaultKind.DEVICE_RESET),
+        (LinkError, FaultKind.LINK_LOST),
+    )
+    return next((kind for raised, kind in kinds if isinstance(error, raised)), None)
+
+
 Any3 = Literal["warn", "hold", "stop"]
 AtLeastHold = Literal["hold", "stop"]
 OnlyStop = Literal["stop"]
@@ -95,8 +108,13 @@ class FaultSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    link_lost: OnlyStop = Field("stop", description="the dispenser does not answer")
-    device_reset: OnlyStop = Field("stop", description="the dispenser has lost the session")
+    link_lost: AtLeastHold = Field(
+        "stop",
+        description="the dispenser does not answer; hold: wait until it does, and for the operator",
+    )
+    device_reset: AtLeastHold = Field(
+        "stop", description="the dispenser has lost the session; hold: as with link_lost"
+    )
     emergency_stop: OnlyStop = Field(
         "stop", description="the emergency stop was pressed or tripped"
     )

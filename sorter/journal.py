@@ -23,6 +23,8 @@ from drivers.ports import (
     Executed,
     Frame,
     Guarantees,
+    LinkBack,
+    LinkLost,
     Passed,
     Pedal,
     Refused,
@@ -39,6 +41,8 @@ _EVENTS: dict[str, type[DispenserEvent]] = {
     "g": Passed,
     "s": Stopped,
     "p": Pedal,
+    "l": LinkLost,
+    "b": LinkBack,
 }
 _LETTERS = {kind: letter for letter, kind in _EVENTS.items()}
 

@@ -52,6 +52,9 @@ NEXT: Mapping[RunState, frozenset[RunState]] = {
 }
 """The states that each state may go to."""
 
+FLOWS = frozenset({RunState.PRIMING, RunState.RUNNING, RunState.DRAINING})
+"""The states in which liquid flows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:

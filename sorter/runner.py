@@ -24,14 +24,14 @@ from drivers.ports import Clock, Dispenser
 from drivers.serial_link import SerialLink
 from sorter.build import (
     build_controller,
-    build_dispenser,
+    build_guarded_dispenser,
     build_pump,
     build_vision,
     load_model,
 )
 from sorter.controller import Controller
 from sorter.errors import DispenserError, RecordError, RunFault, SorterError
-from sorter.faults import Response
+from sorter.faults import Fault, Response, kind_of
 from sorter.guarantees import describe, guarantees_of, hold, refuse_unattended
 from sorter.life import RunState
 from sorter.limits import reached
@@ -73,7 +73,7 @@ def run_rig(
     vision = build_vision(rig, bundle, classifier)
     camera = MMCoreCamera(rig.camera, clock)
     try:
-        dispenser = build_dispenser(rig, SerialLink(rig.port), clock)
+        dispenser = build_guarded_dispenser(rig, lambda: SerialLink(rig.port), clock)
         try:
             _check_outlets(rig, dispenser.connect())
             # Told now rather than when all is built: a button that is pressed.
@@ -267,8 +267,12 @@ def _end_faulted(
 ) -> None:
     """End the record with the fault; the fault itself matters more than one in doing so."""
     code = error.exit_code if isinstance(error, SorterError) else 4
+    now_ns, kind = clock.now_ns(), kind_of(error)
     try:
-        controller.fault(clock.now_ns(), str(error))
+        if kind is not None:
+            what = error.what if isinstance(error, SorterError) else str(error)
+            controller.note(Fault(kind, now_ns, what), Response.STOP)
+        controller.fault(now_ns, str(error), by=f"fault:{kind.value}" if kind else "run")
         recorder.finish("fault", code)
     except RecordError:
         return

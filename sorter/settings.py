@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from drivers.dispenser import DispenserSettings
 from drivers.mmcore_camera import MMCoreCameraSettings
@@ -105,6 +105,16 @@ class RigSettings(BaseModel):
     faults: FaultSettings = Field(default_factory=FaultSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     run: RunSettings = Field(default_factory=RunSettings)
+
+    @model_validator(mode="after")
+    def _only_what_rests_by_itself_may_be_waited_for(self) -> RigSettings:
+        waited = "hold" in (self.faults.link_lost, self.faults.device_reset)
+        if waited and isinstance(self.dispenser, TextValveSettings):
+            raise ValueError(
+                "faults.link_lost and faults.device_reset must be 'stop' with a text valve: it "
+                "does not rest by itself when it is lost"
+            )
+        return self
 
 
 def load_rig(path: Path) -> RigSettings:

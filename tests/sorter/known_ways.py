@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.dispenser import SerialDispenser
 from drivers.mmcore_camera import MMCoreCameraSettings
-from drivers.ports import CameraInfo, Clock, Frame
-from drivers.pump_output import DevicePump
+from drivers.ports import CameraInfo, Clock, Dispenser, Frame
 from drivers.serial_link import SerialLinkSettings
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import GateEdge
@@ -20,13 +18,15 @@ from hardware_sim.virtual_camera import VirtualClock
 from hardware_sim.virtual_link import VirtualDispenser
 from hardware_sim.virtual_rig import Trace
 from models.bundle import load_bundle
-from sorter.build import build_controller
+from sorter.build import build_controller, build_guarded_dispenser, build_pump
 from sorter.detection import Detection
+from sorter.errors import LinkError
 from sorter.faults import FaultSettings
 from sorter.life import RunState
 from sorter.limits import LimitSettings
 from sorter.liquid import LiquidSettings
 from sorter.overseer import Overseer, Sources
+from sorter.record_sink import RecordSink
 from sorter.runner import StopRequest, turn
 from sorter.settings import RigSettings, RunSettings
 from sorter.watch import WatchSettings
@@ -89,6 +89,63 @@ class Bodies:
         known = {(one.x_px, one.y_px): body.probabilities for body, one in self._seen(frame)}
         rows = [known[one.x_px, one.y_px] for one in detections]
         return np.array(rows, np.float32), np.zeros((len(rows), 8, 8), np.uint8)
+
+
+class Cable:
+    """Between host and device: pulled out and put back as a test wants, at host times.
+
+    Args:
+        out: from when to when it is out, s after the start.
+        deaf: from when to when the device hears nothing and says nothing, though the port is there.
+    """
+
+    def __init__(
+        self,
+        out: tuple[float, float] = (np.inf, np.inf),
+        deaf: tuple[float, float] = (np.inf, np.inf),
+    ) -> None:
+        self._out_ns = [START_NS + one * 1e9 for one in out]
+        self._deaf_ns = [START_NS + one * 1e9 for one in deaf]
+        self.opened = 0
+
+    def is_out(self, now_ns: int) -> bool:
+        return self._out_ns[0] <= now_ns < self._out_ns[1]
+
+    def is_deaf(self, now_ns: int) -> bool:
+        return self._deaf_ns[0] <= now_ns < self._deaf_ns[1]
+
+    def plugged_into(self, device: VirtualDispenser, clock: Clock) -> Plug:
+        self.opened += 1
+        return Plug(self, device, clock)
+
+
+class Plug:
+    """A link that is dead for good once its cable was out."""
+
+    def __init__(self, cable: Cable, device: VirtualDispenser, clock: Clock) -> None:
+        self._cable = cable
+        self._link = device.link
+        self._clock = clock
+        self._dead = False
+        self._check()
+
+    def _check(self) -> None:
+        self._dead = self._dead or self._cable.is_out(self._clock.now_ns())
+        if self._dead:
+            raise LinkError("the port has gone")
+
+    def write(self, data: bytes) -> None:
+        self._check()
+        if not self._cable.is_deaf(self._clock.now_ns()):
+            self._link.write(data)
+
+    def read(self) -> bytes:
+        self._check()
+        said = self._link.read()
+        return b"" if self._cable.is_deaf(self._clock.now_ns()) else said
+
+    def close(self) -> None:
+        self._dead = True
 
 
 class Ticking:
@@ -156,7 +213,7 @@ def _overseer(
     rig: RigSettings,
     watch: WatchSettings,
     faults: FaultSettings | None,
-    dispenser: SerialDispenser,
+    dispenser: Dispenser,
     free_mb: Callable[[], float],
 ) -> Overseer:
     sources = Sources(lambda: 0.6, free_mb, dispenser.clock_bound_us)
@@ -179,6 +236,8 @@ def sort(
     limits: LimitSettings | None = None,
     gates: OpticalGateSettings | None = None,
     meddle: Callable[[VirtualDispenser, int], None] = lambda device, now_ns: None,
+    cable: Cable | None = None,
+    record: Callable[[RigSettings], RecordSink] | None = None,
 ) -> tuple[Trace, list[GateEdge]]:
     """Run the loop over bodies; what it handed over, and what the gate did.
 
@@ -192,12 +251,16 @@ def sort(
         limits: what ends the run.
         gates: optical gates in the outlets; what they see, ``meddle`` says.
         meddle: called once a turn with the device and the time.
+        cable: what may be pulled out; without one, it stays in.
+        record: what takes the rows of a run with these settings; the trace stays empty then.
     """
     gates = gates or OpticalGateSettings()
     rig = _rig(limits or LimitSettings(), duration_s, prime_s, gates, shadow=shadow)
+    rig = rig.model_copy(update={"faults": faults or FaultSettings()})
     clock, trace = VirtualClock(START_NS), Trace()
     device = VirtualDispenser(SimDispenserSettings(), clock)
-    dispenser = SerialDispenser(device.link, clock, draw_session=lambda: 1)
+    cable = cable or Cable()
+    dispenser = build_guarded_dispenser(rig, lambda: cable.plugged_into(device, clock), clock)
     dispenser.connect()
     dispenser.arm()
     overseer = _overseer(rig, watch, faults, dispenser, free_mb) if watch else None
@@ -208,8 +271,8 @@ def sort(
         dispenser=dispenser,
         vision=Bodies(bodies),
         bundle=load_bundle("default"),
-        record=trace,
-        pump=DevicePump(dispenser, clock, lambda: dispenser.held),
+        record=trace if record is None else record(rig),
+        pump=build_pump(dispenser, clock),
         oversight=overseer,
     )
     waiting = list(wishes)
