@@ -53,8 +53,16 @@ class StopRequest(Protocol):
         ...
 
 
+Wishes = Callable[[], RunState | None]
+"""The state that the operator wants next, `PAUSED` or `PRIMING`; None while there is no wish."""
+
+
 def run_rig(
-    rig: RigSettings, toml: str, stop: StopRequest, ready: Callable[[Recorder], None]
+    rig: RigSettings,
+    toml: str,
+    stop: StopRequest,
+    ready: Callable[[Recorder], None],
+    wishes: Wishes = lambda: None,
 ) -> EndReason:
     """Sort on a rig until it is told to stop or its time is over.
 
@@ -63,6 +71,7 @@ def run_rig(
         toml: the settings file's text, kept in the record.
         stop: asked once a turn.
         ready: called with the recorder when everything answers, before the camera starts.
+        wishes: what the operator wants meanwhile; asked once a turn.
 
     Raises:
         SorterError: what couldn't be opened, or what faulted; flow held, gate at rest.
@@ -98,7 +107,9 @@ def run_rig(
             for line in describe(dispenser.guarantees()):
                 recorder.event(EventRow(clock.now_ns(), "warning", "not_guaranteed", line))
             ready(recorder)
-            return _turn_and_end(controller, recorder, rig, clock, dispenser, stop, overseer)
+            return _turn_and_end(
+                controller, recorder, rig, clock, dispenser, (stop, wishes), overseer
+            )
         finally:
             dispenser.close()
     finally:
@@ -154,13 +165,13 @@ def _turn_and_end(
     rig: RigSettings,
     clock: Clock,
     dispenser: Dispenser,
-    stop: StopRequest,
+    operator: tuple[StopRequest, Wishes],
     overseer: Overseer,
 ) -> EndReason:
     """Turn the loop; whatever happens, flow held, gate to rest and the record ended."""
     try:
         with _undisturbed():
-            reason = turn(controller, rig, clock, stop, overseer)
+            reason = turn(controller, rig, clock, operator[0], overseer, operator[1])
     except Exception as error:
         _hold_and_rest_quietly(dispenser, clock)
         _end_faulted(controller, recorder, clock, error)
@@ -196,6 +207,7 @@ def turn(
     clock: Clock,
     stop: StopRequest,
     overseer: Overseer | None = None,
+    wishes: Wishes = lambda: None,
 ) -> EndReason:
     """Step until the end of the run; drain and stop.
 
@@ -217,6 +229,8 @@ def turn(
                 break
             continue
         asked = stop()
+        if (wish := wishes()) is not None:
+            controller.ask(wish, "operator", "key")
         over = _over(controller, rig, now_ns, until_ns)
         if asked or over:
             reason = "interrupted" if asked else "done"

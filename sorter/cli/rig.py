@@ -156,26 +156,33 @@ def _sort(
 
 def _follow(rig: RigSettings, console: Console, interrupts: Interrupts) -> tuple[Path, str]:
     """Start the controller, show what it does, ask it to stop on Ctrl-C, wait for its end."""
+    from sorter.keys import HINT, Keys
     from sorter.launch import ControllerProcess
     from sorter.live import watch
     from sorter.settings_dump import dump_commented_toml
 
     stopping = False
-    with ControllerProcess.start(rig, dump_commented_toml(type(rig), rig)) as controller:
+    started = ControllerProcess.start(rig, dump_commented_toml(type(rig), rig))
+    with started as controller, Keys() as keys:
 
         def ended(timeout_s: float) -> bool:
             nonlocal stopping
-            if interrupts.count and not stopping:
+            typed = keys.read().lower()
+            for key, act in (("p", controller.pause), ("r", controller.resume)):
+                if key in typed:
+                    act()
+            if (interrupts.count or "q" in typed) and not stopping:
                 stopping = True
                 console.print("stopping: what is under way is sorted, then the gate goes to rest …")
-                controller.stop("Ctrl-C")
+                controller.stop("q" if "q" in typed else "Ctrl-C")
             return controller.wait(timeout_s)
 
         record = controller.wait_ready(asked=lambda: interrupts.count > 0)
         if record is None:
             raise KeyboardInterrupt
         try:
-            watch(record, ended, console=console, duration_s=rig.run.duration_s)
+            hint = HINT if keys.active else None
+            watch(record, ended, console=console, duration_s=rig.run.duration_s, hint=hint)
             return record, controller.result()
         except SorterError:
             console.print(f"what was recorded: sorter report {record}", soft_wrap=True)
