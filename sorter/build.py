@@ -10,6 +10,7 @@ from drivers.dispenser import SerialDispenser
 from drivers.link_guard import LinkGuard, Loss
 from drivers.ports import Camera, Clock, Dispenser, Link, Pump
 from drivers.pump_output import DevicePump
+from drivers.serial_link import SerialLink, SerialLinkSettings
 from drivers.text_valve import TextValve, TextValveSettings
 from models.bundle import Bundle, load_bundle
 from models.infer import Classifier
@@ -22,6 +23,7 @@ from sorter.journal import Journal, JournalledDispenser, JournalledVision
 from sorter.liquid import Liquid
 from sorter.oversight import Oversight
 from sorter.pipeline import Pipeline, PixelVision, Vision
+from sorter.pumps import make_pump
 from sorter.record_sink import RecordSink
 from sorter.schedule import Scheduler
 from sorter.segment import Segmenter
@@ -75,11 +77,19 @@ def build_guarded_dispenser(
     return LinkGuard(first, lambda: SerialDispenser(open_link(), clock, brief), holds)
 
 
-def build_pump(dispenser: Dispenser, clock: Clock) -> Pump | None:
-    """The dispenser's own pump-hold output; None where it has none, and nothing holds the flow."""
-    if not isinstance(_present(dispenser), SerialDispenser):
-        return None
-    return DevicePump(dispenser, clock, lambda: _is_held(dispenser))
+def build_pump(
+    rig: RigSettings,
+    dispenser: Dispenser,
+    clock: Clock,
+    open_link: Callable[[SerialLinkSettings], Link] = SerialLink,
+) -> Pump | None:
+    """The pump that the settings choose, with the dispenser's pump-hold output where it has one.
+
+    None where there is neither, and nothing holds the flow. Raises `LinkError`, `PumpError`.
+    """
+    has_output = isinstance(_present(dispenser), SerialDispenser)
+    output = DevicePump(dispenser, clock, lambda: _is_held(dispenser)) if has_output else None
+    return make_pump(rig.pump, output, open_link, clock)
 
 
 def _present(dispenser: Dispenser) -> Dispenser:

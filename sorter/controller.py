@@ -180,6 +180,10 @@ class Controller:
         level: Level = "fault" if response is Response.STOP else "warning"
         self._books.event(fault.at_ns, level, fault.kind.value, text)
 
+    def tell_recovery(self, now_ns: int, text: str) -> None:
+        """Write down what became of a clog's recovery."""
+        self._books.event(now_ns, "warning", "recovery", text)
+
     def step(self, now_ns: int) -> bool:
         """One turn of the loop; True when it took a frame.
 

@@ -1,8 +1,9 @@
 """What can go wrong in a run: each fault's name, what the run does about it, and what to do.
 
-The response is one of three, each safer than the one before: **warn** notes it and goes on;
-**hold** stops the flow and sends the gate to rest until the operator says go on; **stop** ends the
-run that way. Where a milder response would not be safe, the settings refuse it.
+The response is one of these: **warn** notes it and goes on; **hold** stops the flow and sends the
+gate to rest until the operator says go on; **stop** ends the run that way. For a clog there is
+**recover**: hold, a pulse backwards, resume (`sorter.recovery`). Where a milder response would not
+be safe, the settings refuse it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class FaultKind(StrEnum):
     DISK_FILLING = "disk_filling"
     NO_ARRIVALS = "no_arrivals"
     CLOGGED = "clogged"
+    FOCUS_OUT_OF_RANGE = "focus_out_of_range"
     SPEED_FALLING = "speed_falling"
     BUBBLES = "bubbles"
     EVENT_RATE = "event_rate"
@@ -44,6 +46,7 @@ class Response(StrEnum):
 
     WARN = "warn"
     HOLD = "hold"
+    RECOVER = "recover"
     STOP = "stop"
 
 
@@ -78,6 +81,7 @@ ADVICE: Mapping[FaultKind, str] = {
     FaultKind.MODEL_SLOW: "Free the machine, or choose a smaller bundle (sorter bench)",
     FaultKind.DISK_FILLING: "Free space on the record's disk",
     FaultKind.NO_ARRIVALS: "Check the reservoir, the tubing and the pump",
+    FaultKind.FOCUS_OUT_OF_RANGE: "Focus on the bodies' outlines; look for dirt on the channel",
     FaultKind.CLOGGED: "Free the channel: a reverse pulse of the pump, then look at the view",
     FaultKind.SPEED_FALLING: "Look for a clog or a leak, and at the pump's rate",
     FaultKind.BUBBLES: "Degas the liquid and look for a leak on the pump's side",
@@ -100,6 +104,7 @@ def kind_of(error: Exception) -> FaultKind | None:
 
 Any3 = Literal["warn", "hold", "stop"]
 AtLeastHold = Literal["hold", "stop"]
+Recoverable = Literal["hold", "stop", "recover"]
 OnlyStop = Literal["stop"]
 
 
@@ -130,7 +135,12 @@ class FaultSettings(BaseModel):
     model_slow: Any3 = Field("warn", description="frames take longer than their budget")
     disk_filling: AtLeastHold = Field("hold", description="little room is left for the record")
     no_arrivals: Any3 = Field("warn", description="nothing has come for long")
-    clogged: AtLeastHold = Field("hold", description="an object stands still in the view")
+    clogged: Recoverable = Field(
+        "hold",
+        description="an object stands still in the view; recover: a pulse backwards, where the "
+        "pump can, then as hold",
+    )
+    focus_out_of_range: Any3 = Field("warn", description="outlines are blurred")
     speed_falling: Any3 = Field("warn", description="objects get slower and slower")
     bubbles: Any3 = Field("warn", description="many bubbles come")
     event_rate: Any3 = Field("warn", description="objects come faster than the gate resolves")

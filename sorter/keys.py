@@ -63,7 +63,7 @@ def _reader(source: TextIO | None) -> _Reader | None:
     try:
         if source is None or not source.isatty():
             return None
-        return _Console() if sys.platform == "win32" else _Terminal.on(source.fileno())
+        return _open(source.fileno())
     except (OSError, ValueError):  # closed, or no file at all
         return None
 
@@ -83,6 +83,9 @@ if sys.platform == "win32":
         def close(self) -> None:
             """Nothing was changed."""
 
+    def _open(fd: int) -> _Reader | None:
+        return _Console()
+
 else:
     import select
     import termios
@@ -96,11 +99,6 @@ else:
             self._before: list[Any] = termios.tcgetattr(fd)
             tty.setcbreak(fd)
 
-        @classmethod
-        def on(cls, fd: int) -> _Terminal | None:
-            """None in the background: the terminal is somebody else's, who would stop us."""
-            return cls(fd) if os.tcgetpgrp(fd) == os.getpgrp() else None
-
         def read(self) -> str:
             keys = b""
             while select.select([self._fd], [], [], 0)[0]:
@@ -112,3 +110,7 @@ else:
 
         def close(self) -> None:
             termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+
+    def _open(fd: int) -> _Reader | None:
+        """None in the background: the terminal is somebody else's, who would stop us."""
+        return _Terminal(fd) if os.tcgetpgrp(fd) == os.getpgrp() else None

@@ -18,7 +18,9 @@ from sorter.faults import FaultSettings
 from sorter.limits import LimitSettings
 from sorter.liquid import LiquidSettings
 from sorter.opening_plan import JunctionSettings
+from sorter.pumps import OutputPumpSettings, PumpChoice
 from sorter.record import RecordSettings
+from sorter.recovery import RecoverySettings
 from sorter.schedule import ScheduleSettings
 from sorter.segment import SegmentSettings
 from sorter.settings_io import load_toml
@@ -91,6 +93,7 @@ class RigSettings(BaseModel):
     camera: MMCoreCameraSettings
     port: SerialLinkSettings
     dispenser: DispenserChoice = Field(default_factory=DispenserSettings)
+    pump: PumpChoice = Field(default_factory=OutputPumpSettings)
     outlets: OutletSettings = Field(default_factory=OutletSettings)
     junction: JunctionSettings = Field(default_factory=JunctionSettings)
     optical_gates: OpticalGateSettings = Field(default_factory=OpticalGateSettings)
@@ -103,6 +106,7 @@ class RigSettings(BaseModel):
     record: RecordSettings = Field(default_factory=RecordSettings)
     watch: WatchSettings = Field(default_factory=WatchSettings)
     faults: FaultSettings = Field(default_factory=FaultSettings)
+    recovery: RecoverySettings = Field(default_factory=RecoverySettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     run: RunSettings = Field(default_factory=RunSettings)
 

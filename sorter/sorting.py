@@ -173,10 +173,11 @@ class Sorting:
             opened = decision.outlet != rest
             arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns, opened=opened)
         row = self._row(decided, decision, arrival, frame, self._clock.now_ns())
-        self._books.object(row, decision, telling_crops(decided))
+        crops = telling_crops(decided)
+        self._books.object(row, decision, crops)
         self._entered(row, decided, arrival)
         if self._oversight is not None:
-            self._oversight.object(row)
+            self._oversight.object(row, crops)
         if decision.reason is Reason.SPECK:
             self._scheduler.forget(track.id)  # it may go anywhere
         else:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.mmcore_camera import MMCoreCameraSettings
-from drivers.ports import CameraInfo, Clock, Dispenser, Frame
+from drivers.ports import CameraInfo, Clock, Dispenser, Frame, Pump
 from drivers.serial_link import SerialLinkSettings
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import GateEdge
@@ -20,20 +21,21 @@ from hardware_sim.virtual_rig import Trace
 from models.bundle import load_bundle
 from sorter.build import build_controller, build_guarded_dispenser, build_pump
 from sorter.detection import Detection
-from sorter.errors import LinkError
 from sorter.faults import FaultSettings
 from sorter.life import RunState
 from sorter.limits import LimitSettings
 from sorter.liquid import LiquidSettings
 from sorter.overseer import Overseer, Sources
 from sorter.record_sink import RecordSink
+from sorter.recovery import RecoverySettings
+from sorter.responder import Responder
 from sorter.runner import StopRequest, turn
 from sorter.settings import RigSettings, RunSettings
 from sorter.watch import WatchSettings
 from sorter.whereabouts import OpticalGateSettings
+from tests.sorter.cables import START_NS, Cable, Plug
 from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
 
-START_NS = 1_000_000_000
 PERIOD_NS = 5_000_000
 TRANSFER_NS = 8_000_000
 VIEW_UM = PITCH_UM * WIDTH_PX
@@ -91,63 +93,6 @@ class Bodies:
         return np.array(rows, np.float32), np.zeros((len(rows), 8, 8), np.uint8)
 
 
-class Cable:
-    """Between host and device: pulled out and put back as a test wants, at host times.
-
-    Args:
-        out: from when to when it is out, s after the start.
-        deaf: from when to when the device hears nothing and says nothing, though the port is there.
-    """
-
-    def __init__(
-        self,
-        out: tuple[float, float] = (np.inf, np.inf),
-        deaf: tuple[float, float] = (np.inf, np.inf),
-    ) -> None:
-        self._out_ns = [START_NS + one * 1e9 for one in out]
-        self._deaf_ns = [START_NS + one * 1e9 for one in deaf]
-        self.opened = 0
-
-    def is_out(self, now_ns: int) -> bool:
-        return self._out_ns[0] <= now_ns < self._out_ns[1]
-
-    def is_deaf(self, now_ns: int) -> bool:
-        return self._deaf_ns[0] <= now_ns < self._deaf_ns[1]
-
-    def plugged_into(self, device: VirtualDispenser, clock: Clock) -> Plug:
-        self.opened += 1
-        return Plug(self, device, clock)
-
-
-class Plug:
-    """A link that is dead for good once its cable was out."""
-
-    def __init__(self, cable: Cable, device: VirtualDispenser, clock: Clock) -> None:
-        self._cable = cable
-        self._link = device.link
-        self._clock = clock
-        self._dead = False
-        self._check()
-
-    def _check(self) -> None:
-        self._dead = self._dead or self._cable.is_out(self._clock.now_ns())
-        if self._dead:
-            raise LinkError("the port has gone")
-
-    def write(self, data: bytes) -> None:
-        self._check()
-        if not self._cable.is_deaf(self._clock.now_ns()):
-            self._link.write(data)
-
-    def read(self) -> bytes:
-        self._check()
-        said = self._link.read()
-        return b"" if self._cable.is_deaf(self._clock.now_ns()) else said
-
-    def close(self) -> None:
-        self._dead = True
-
-
 class Ticking:
     """A camera without pixels: 200 frames/s, each in the host's hands 8 ms later."""
 
@@ -189,59 +134,11 @@ class Ticking:
         """Nothing is held."""
 
 
-def _rig(
-    limits: LimitSettings,
-    duration_s: float,
-    prime_s: float,
-    gates: OpticalGateSettings,
-    *,
-    shadow: bool,
-) -> RigSettings:
-    return RigSettings(
-        camera=MMCoreCameraSettings(
-            config_file=Path("none.cfg"), pitch_um=PITCH_UM, width_px=WIDTH_PX
-        ),
-        port=SerialLinkSettings(port="virtual"),
-        liquid=LiquidSettings(displaced_um=0.0),
-        limits=limits,
-        optical_gates=gates,
-        run=RunSettings(duration_s=duration_s, shadow=shadow, prime_s=prime_s),
-    )
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """How a run goes.
 
-
-def _overseer(
-    rig: RigSettings,
-    watch: WatchSettings,
-    faults: FaultSettings | None,
-    dispenser: Dispenser,
-    free_mb: Callable[[], float],
-) -> Overseer:
-    sources = Sources(lambda: 0.6, free_mb, dispenser.clock_bound_us)
-    return Overseer(watch, faults or FaultSettings(), rig.track.channel, sources, START_NS)
-
-
-def sort(
-    bodies: Sequence[Moving],
-    *,
-    duration_s: float = 2.5,
-    shadow: bool = False,
-    stop: StopRequest = lambda: None,
-    wishes: Sequence[tuple[float, RunState]] = (),
-    prime_s: float = 0.0,
-    silent_from_s: float = np.inf,
-    early: Collection[int] = (),
-    watch: WatchSettings | None = None,
-    faults: FaultSettings | None = None,
-    free_mb: Callable[[], float] = lambda: 10_000.0,
-    limits: LimitSettings | None = None,
-    gates: OpticalGateSettings | None = None,
-    meddle: Callable[[VirtualDispenser, int], None] = lambda device, now_ns: None,
-    cable: Cable | None = None,
-    record: Callable[[RigSettings], RecordSink] | None = None,
-) -> tuple[Trace, list[GateEdge]]:
-    """Run the loop over bodies; what it handed over, and what the gate did.
-
-    Args:
+    Attributes:
         wishes: states that are asked for so many seconds after the start.
         silent_from_s: from when on the camera gives no frames.
         early: numbers of frames whose times are before those of the frames before them.
@@ -251,39 +148,93 @@ def sort(
         limits: what ends the run.
         gates: optical gates in the outlets; what they see, ``meddle`` says.
         meddle: called once a turn with the device and the time.
-        cable: what may be pulled out; without one, it stays in.
+        cable: what may be pulled out.
+        pump_of: the pump beside a dispenser; its output alone without.
+        recovery: what is done about a clog.
         record: what takes the rows of a run with these settings; the trace stays empty then.
     """
-    gates = gates or OpticalGateSettings()
-    rig = _rig(limits or LimitSettings(), duration_s, prime_s, gates, shadow=shadow)
-    rig = rig.model_copy(update={"faults": faults or FaultSettings()})
-    clock, trace = VirtualClock(START_NS), Trace()
+
+    duration_s: float = 2.5
+    shadow: bool = False
+    stop: StopRequest = lambda: None
+    wishes: Sequence[tuple[float, RunState]] = ()
+    prime_s: float = 0.0
+    silent_from_s: float = np.inf
+    early: Collection[int] = ()
+    watch: WatchSettings | None = None
+    faults: FaultSettings = field(default_factory=FaultSettings)
+    free_mb: Callable[[], float] = lambda: 10_000.0
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    gates: OpticalGateSettings = field(default_factory=OpticalGateSettings)
+    meddle: Callable[[VirtualDispenser, int], None] = lambda device, now_ns: None
+    cable: Cable = field(default_factory=Cable)
+    record: Callable[[RigSettings], RecordSink] | None = None
+    pump_of: Callable[[Dispenser, Clock], Pump | None] | None = None
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)
+
+    def rig(self) -> RigSettings:
+        """Its settings."""
+        return RigSettings(
+            camera=MMCoreCameraSettings(
+                config_file=Path("none.cfg"), pitch_um=PITCH_UM, width_px=WIDTH_PX
+            ),
+            port=SerialLinkSettings(port="virtual"),
+            liquid=LiquidSettings(displaced_um=0.0),
+            limits=self.limits,
+            optical_gates=self.gates,
+            faults=self.faults,
+            recovery=self.recovery,
+            run=RunSettings(duration_s=self.duration_s, shadow=self.shadow, prime_s=self.prime_s),
+        )
+
+    def overseer(self, rig: RigSettings, dispenser: Dispenser) -> Overseer | None:
+        """Who looks for faults."""
+        if self.watch is None:
+            return None
+        sources = Sources(lambda: 0.6, self.free_mb, dispenser.clock_bound_us, PITCH_UM)
+        return Overseer(self.watch, self.faults, rig.track.channel, sources, START_NS)
+
+
+def sort(bodies: Sequence[Moving], **changes: Any) -> tuple[Trace, list[GateEdge]]:
+    """Run the loop over bodies; what it handed over, and what the gate did.
+
+    Args:
+        changes: fields of `Story`.
+    """
+    story = Story(**changes)
+    rig, clock, trace = story.rig(), VirtualClock(START_NS), Trace()
     device = VirtualDispenser(SimDispenserSettings(), clock)
-    cable = cable or Cable()
-    dispenser = build_guarded_dispenser(rig, lambda: cable.plugged_into(device, clock), clock)
+
+    def plug() -> Plug:
+        return story.cable.plugged_into(device, clock)
+
+    dispenser = build_guarded_dispenser(rig, plug, clock)
     dispenser.connect()
     dispenser.arm()
-    overseer = _overseer(rig, watch, faults, dispenser, free_mb) if watch else None
+    overseer = story.overseer(rig, dispenser)
+    make_pump = story.pump_of or (lambda dispenser, clock: build_pump(rig, dispenser, clock))
+    pump = make_pump(dispenser, clock)
     controller = build_controller(
         rig,
         clock=clock,
-        camera=Ticking(clock, silent_from_s, early),
+        camera=Ticking(clock, story.silent_from_s, story.early),
         dispenser=dispenser,
         vision=Bodies(bodies),
         bundle=load_bundle("default"),
-        record=trace if record is None else record(rig),
-        pump=build_pump(dispenser, clock),
+        record=trace if story.record is None else story.record(rig),
+        pump=pump,
         oversight=overseer,
     )
-    waiting = list(wishes)
+    waiting = list(story.wishes)
 
     def asked() -> str | None:
-        meddle(device, clock.now_ns())
+        story.meddle(device, clock.now_ns())
         while waiting and clock.now_ns() >= START_NS + waiting[0][0] * 1e9:
             controller.ask(waiting.pop(0)[1], "operator", "asked")
-        return stop()
+        return story.stop()
 
-    turn(controller, rig, clock, asked, overseer)
+    responder = Responder(controller, overseer, rig.recovery, pump) if overseer else None
+    turn(controller, rig, clock, asked, responder)
     dispenser.close()
     # It flowed, and was held in the end: when the run was paused, or the gate sent to rest.
     flows = [held for _, held in device.pump_edges]

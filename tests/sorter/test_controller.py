@@ -15,7 +15,8 @@ from sorter.errors import RunFault
 from sorter.life import RunState
 from sorter.limits import LimitSettings
 from sorter.runner import IDLE_NS
-from tests.sorter.known_ways import START_NS, UNHEALTHY, Moving, final, sort
+from tests.sorter.cables import START_NS
+from tests.sorter.known_ways import UNHEALTHY, Moving, final, sort
 
 
 @pytest.mark.parametrize("speed_um_s", [6_000.0, 10_000.0, 20_000.0, 40_000.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from sorter.runner import run_meta
 from sorter.settings import RigSettings
 from sorter.settings_dump import dump_commented_toml
 from sorter.settings_io import parse_toml
-from tests.sorter.known_ways import START_NS, Cable, Moving, final, sort
+from tests.sorter.cables import START_NS, Cable
+from tests.sorter.known_ways import Moving, final, sort
 
 WAITS = FaultSettings(link_lost="hold", device_reset="hold")
 BEFORE, AFTER = Moving(0.2, 6_000.0), Moving(12.5)
@@ -32,7 +34,7 @@ def names(trace: Trace) -> list[str]:
     return [event.name for event in trace.events if event.name in states]
 
 
-def other_host(after_s: float):  # type: ignore[no-untyped-def]
+def other_host(after_s: float) -> Callable[[VirtualDispenser, int], None]:
     """Another host opens a session of its own, as a device that was reset has lost this one."""
     done: list[int] = []
 
