@@ -21,6 +21,7 @@ from rich.text import Text
 
 from sorter.errors import InputError
 from sorter.record_reader import ObjectRecord, RecordReader, open_record
+from sorter.record_rows import EventRow
 from sorter.report_words import TERMINAL_STYLE
 
 POLL_S = 0.25
@@ -46,6 +47,7 @@ class Moment:
         counters: as `sorter.status.Counters.snapshot` gives them; what is missing shows as 0.
         recent: the newest objects, newest first.
         free_bytes: left on the record's disk.
+        alert: the newest warning or fault, if any.
     """
 
     elapsed_s: float
@@ -53,12 +55,14 @@ class Moment:
     counters: Mapping[str, Any]
     recent: Sequence[ObjectRecord]
     free_bytes: int
+    alert: EventRow | None = None
 
 
 def moment(reader: RecordReader, duration_s: float | None = None) -> Moment:
     """Read what is to be shown. Raises `sqlite3.Error`."""
     with reader.snapshot():
         status, recent = reader.status(), reader.last_objects(_RECENT)
+        alert = reader.last_alert()
         started = datetime.fromisoformat(reader.meta().run.started_utc)
     return Moment(
         elapsed_s=max(0.0, (datetime.now(UTC) - started).total_seconds()),
@@ -66,6 +70,7 @@ def moment(reader: RecordReader, duration_s: float | None = None) -> Moment:
         counters={} if status is None else status.counters,
         recent=recent,
         free_bytes=shutil.disk_usage(reader.path.absolute().parent).free,
+        alert=alert,
     )
 
 
@@ -88,6 +93,9 @@ def picture(now: Moment, hint: str | None = None) -> RenderableType:
         ("spheroid sorter", "bold"), " · ", (state, _STATE_STYLE.get(state, "dim"))
     )
     parts: list[RenderableType] = [_progress(now), Text(), _counters(now)]
+    if now.alert is not None:
+        style = "bold red" if now.alert.level == "fault" else "yellow"
+        parts += [Text(), Text(f"{now.alert.name}: {now.alert.text}", style)]
     if now.recent:
         parts += [Text(), _recent(now.recent)]
     return Panel(

@@ -12,6 +12,7 @@ from hardware_sim.demo_rig import DemoSettings, start_demo_rig
 from hardware_sim.ne1000 import SimNE1000Settings, SimulatedNE1000, start_simulated_ne1000
 from sorter.files import write_atomic
 from sorter.pumps import NE1000PortSettings, NE1000PumpSettings
+from sorter.record_reader import open_record
 from sorter.settings import RigSettings
 from sorter.settings_dump import dump_commented_toml
 from tests.e2e.commands import COMMAND, ENVIRONMENT, sorter
@@ -63,3 +64,23 @@ def test_a_pump_that_is_not_there_is_said(tmp_path: Path) -> None:
         done = sorter("run", ready.rig_file)
     assert done.returncode == 3
     assert "no-port" in done.stderr
+
+
+def test_a_pump_that_stalls_ends_the_run_by_its_name(tmp_path: Path) -> None:
+    settings = DemoSettings(seed=5, rate_hz=1.0, duration_s=60.0)
+    with (
+        start_demo_rig(tmp_path / "rig", settings) as ready,
+        start_simulated_ne1000(SimNE1000Settings(stall_after_ul=20.0)) as syringe,
+    ):
+        pump = NE1000PumpSettings(port=NE1000PortSettings(port=syringe.url))
+        rig = ready.rig.model_copy(update={"pump": pump})
+        write_atomic(ready.rig_file, dump_commented_toml(RigSettings, rig))
+        done = sorter("run", ready.rig_file)
+    assert done.returncode == 3
+    assert flow(syringe) == 0.0
+    (record,) = (tmp_path / "rig").glob("*.sqlite")
+    with open_record(record) as reader:
+        assert (reader.meta().end_reason, reader.meta().exit_code) == ("fault", 3)
+        told = [event.text for event in reader.events() if event.name == "pump_failed"]
+    assert len(told) == 1
+    assert "stall" in told[0]
