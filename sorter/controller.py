@@ -252,10 +252,10 @@ class Controller:
             if not self.life.may(state):
                 continue
             if state is RunState.PAUSED:
-                self._journal.asked(state.value)
+                self._journal.asked(state.value, by)
                 self._pause(now_ns, by, why)
             elif state is RunState.PRIMING and self._is_armed(now_ns):
-                self._journal.asked(state.value)
+                self._journal.asked(state.value, by)
                 self._resume(now_ns, by, why)
 
     def _pause(self, now_ns: int, by: str, why: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from sorter.runner import run_meta
 from sorter.settings import RigSettings
 from sorter.settings_dump import dump_commented_toml
 from sorter.settings_io import parse_toml
+from sorter.watch import WatchSettings
 from tests.sorter.cables import START_NS, Cable
 from tests.sorter.known_ways import Moving, final, sort
 
@@ -130,7 +132,21 @@ def test_lost_twice() -> None:
     assert names(trace).count("link_lost") == names(trace).count("link_back") == 2
 
 
-def test_a_run_that_lost_its_dispenser_replays(tmp_path: Path) -> None:
+REPLAYS: dict[str, dict[str, Any]] = {
+    "lost its dispenser": {
+        "faults": WAITS, "cable": Cable(out=(0.6, 2.5)), "wishes": [(5.0, RunState.PRIMING)],
+    },
+    "was paused by a fault": {
+        "watch": WatchSettings(still_s=0.25), "wishes": [(5.0, RunState.PRIMING)],
+    },
+    "was paused by the operator": {
+        "wishes": [(0.6, RunState.PAUSED), (5.0, RunState.PRIMING)],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REPLAYS)
+def test_a_run_replays_that(case: str, tmp_path: Path) -> None:
     manifest = load_bundle("default").manifest.model_dump(mode="json")
     kept: list[Recorder] = []
 
@@ -139,10 +155,7 @@ def test_a_run_that_lost_its_dispenser_replays(tmp_path: Path) -> None:
         kept.append(Recorder.start(tmp_path / "run.sqlite", meta))
         return kept[0]
 
-    sort(
-        [BEFORE, AFTER], duration_s=15.0, faults=WAITS, cable=Cable(out=(0.6, 2.5)),
-        wishes=[(5.0, RunState.PRIMING)], record=record,
-    )  # fmt: skip
+    sort([BEFORE, AFTER], duration_s=15.0, record=record, **REPLAYS[case])
     kept[0].finish("done", 0)
     result = replay(kept[0].path)
     assert result.difference is None
