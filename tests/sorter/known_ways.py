@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.dispenser import SerialDispenser
 from drivers.mmcore_camera import MMCoreCameraSettings
 from drivers.ports import CameraInfo, Clock, Dispenser, Frame, Pump
 from drivers.serial_link import SerialLinkSettings
@@ -208,7 +209,12 @@ def sort(bodies: Sequence[Moving], **changes: Any) -> tuple[Trace, list[GateEdge
     def plug() -> Plug:
         return story.cable.plugged_into(device, clock)
 
-    dispenser = build_guarded_dispenser(rig, plug, clock)
+    waits = "hold" in (rig.faults.link_lost, rig.faults.device_reset)
+    dispenser: Dispenser = (
+        build_guarded_dispenser(rig, plug, clock)
+        if waits
+        else SerialDispenser(plug(), clock, draw_session=lambda: 1)
+    )
     dispenser.connect()
     dispenser.arm()
     overseer = story.overseer(rig, dispenser)
