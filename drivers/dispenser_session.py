@@ -15,7 +15,7 @@ from drivers.ports import Command, DispenserEvent, Passed, Refused, Stopped
 from drivers.receipts import Receipts
 from drivers.stop_and_hold import StopAndHold
 from drivers.wire_time import WireTime
-from sorter.errors import DispenserError
+from sorter.errors import DeviceResetError, DispenserError
 
 MS = 1_000_000
 _DONE_WAIT_NS = 50 * MS
@@ -283,7 +283,7 @@ class DispenserSession:
         if self.ready is None:
             self.refused = message.reason
         elif message.reason == "SESSION":
-            raise DispenserError(
+            raise DeviceResetError(
                 "the dispenser has forgotten this session: it was reset, or another host took it",
                 do="Check its power and who else has its port, then connect again",
             )

@@ -184,7 +184,28 @@ class Pedal:
     at_ns: int
 
 
-DispenserEvent = Acknowledged | Refused | Executed | Passed | Stopped | Pedal
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """The dispenser does not answer, or has forgotten the session; it is at rest by itself.
+
+    Attributes:
+        loss: ``link_lost`` or ``device_reset``.
+        what: in words.
+    """
+
+    loss: str
+    what: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkBack:
+    """It answers again, after a fresh handshake; nothing acts until `Dispenser.arm`."""
+
+    at_ns: int
+
+
+DispenserEvent = Acknowledged | Refused | Executed | Passed | Stopped | Pedal | LinkLost | LinkBack
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,15 @@ from hardware_sim.truth_log import read_truth
 from hardware_sim.verdict import TrackRow, judge
 from sorter.errors import UsageError
 from sorter.files import write_atomic
+from sorter.junction import JunctionWatchSettings
 from sorter.record import RecordSettings
 from sorter.record_reader import RecordReader
 from sorter.settings import ModelSettings, RigSettings, RunSettings
 from sorter.settings_dump import dump_commented_toml
+from sorter.whereabouts import OpticalGateSettings
 
 GATE_LOG, TRUTH_LOG, RIG_FILE = "gate.jsonl", "truth.jsonl", "rig.toml"
+PASSAGE_LOG = "passages.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class DemoSettings:
     real_images: Path | None = None
     bundle: str = "default"
     shadow: bool = False
+    optical_gates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ def scene_of(settings: DemoSettings) -> SceneSettings:
         real_images=_real_images(settings),
         gate_log=Path(GATE_LOG),
         truth_log=Path(TRUTH_LOG),
+        passage_log=Path(PASSAGE_LOG) if settings.optical_gates else None,
         feed=FeedSettings(rate_hz=settings.rate_hz, unhealthy=settings.unhealthy),
     )
 
@@ -101,6 +106,10 @@ def rig_of(settings: DemoSettings, scene: SceneSettings, port: str) -> RigSettin
         ),
         port=SerialLinkSettings(port=port),
         dispenser=DispenserSettings(least_us_per_byte=10e6 / SimDispenserSettings().baud),
+        # The scene tells a dark 0.2 s after its end, and later where the machine lags behind.
+        optical_gates=OpticalGateSettings(
+            present=settings.optical_gates, watch=JunctionWatchSettings(wait_ms=800.0)
+        ),
         model=ModelSettings(bundle=settings.bundle),
         record=RecordSettings(folder=Path()),
         run=RunSettings(
@@ -129,7 +138,11 @@ def start_demo_rig(folder: Path, settings: DemoSettings) -> Iterator[DemoRig]:
     write_atomic(folder / "scene.toml", dump_scene(scene))
     template = resources.files("hardware_sim").joinpath("sim_camera.cfg")
     write_atomic(folder / "camera.cfg", template.read_text("utf-8"))
-    device = SimDispenserSettings(seed=settings.seed, gate_log=folder / GATE_LOG)
+    device = SimDispenserSettings(
+        seed=settings.seed,
+        gate_log=folder / GATE_LOG,
+        passage_log=folder / PASSAGE_LOG if settings.optical_gates else None,
+    )
     with start_simulated_dispenser(device) as dispenser:
         rig = rig_of(settings, scene, dispenser.url)
         rig_file = folder / RIG_FILE

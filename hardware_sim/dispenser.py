@@ -30,6 +30,7 @@ from hardware_sim.device_port import DevicePort, open_device_port
 from hardware_sim.dispenser_board import SimulatedBoard
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import Accepted, Edge, GateEdge, PumpEdge, StopEdge, format_line
+from hardware_sim.optical_gates import PassageTail
 from hardware_sim.own_core import keep_to_last_core
 from hardware_sim.text_valve import SimTextValveSettings, TextBox
 from sorter.errors import LinkError, SettingsError
@@ -47,6 +48,7 @@ _Settings = SimDispenserSettings | SimTextValveSettings
 _Device = SimulatedBoard | TextBox
 
 _LONGEST_WAIT_S = 0.1
+_PASSAGES_WAIT_S = 0.02  # there is nothing to wait on when a scene writes its log
 _START_S = 30.0
 
 
@@ -109,12 +111,15 @@ def _serve(
 ) -> None:
     """Run the device; ``attend`` feeds the board's inputs each turn, and says when it is over."""
     port = open_device_port(tcp=settings.tcp)
-    with contextlib.closing(port), _open_log(settings) as file:
+    with contextlib.closing(port), _open_log(settings) as file, _passages(settings) as darks:
         board = _device(settings, file)
         on_ready(port.url)
         try:
             while not attend(board):
-                _wait(board, port, wakes)
+                _wait(board, port, wakes, _LONGEST_WAIT_S if darks is None else _PASSAGES_WAIT_S)
+                if darks is not None and isinstance(board, SimulatedBoard):
+                    for dark in darks.read():
+                        board.passed(*dark)
                 _turn(board, port)
         finally:
             board.power_off()
@@ -138,13 +143,23 @@ def _turn(board: _Device, port: DevicePort) -> None:
         port.write(chunk)
 
 
-def _wait(board: _Device, port: DevicePort, wakes: list[Any]) -> None:
+def _wait(board: _Device, port: DevicePort, wakes: list[Any], longest_s: float) -> None:
     """Until the next edge, arrival or byte, but never so long that a stop goes unnoticed."""
-    timeout_s = _LONGEST_WAIT_S
+    timeout_s = longest_s
     for due_ns in (board.due_ns(), board.out.due_ns()):
         if due_ns is not None:
             timeout_s = min(timeout_s, max(0.0, (due_ns - time.perf_counter_ns()) / 1e9))
     select.select([*port.waits_on(), *wakes], [], [], timeout_s)
+
+
+@contextlib.contextmanager
+def _passages(settings: _Settings) -> Iterator[PassageTail | None]:
+    """What a scene says of the optical gates; None where no scene does."""
+    if not isinstance(settings, SimDispenserSettings) or settings.passage_log is None:
+        yield None
+        return
+    with contextlib.closing(PassageTail(settings.passage_log)) as tail:
+        yield tail
 
 
 @contextlib.contextmanager

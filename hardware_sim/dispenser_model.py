@@ -49,6 +49,9 @@ class SimDispenserSettings(BaseModel):
     gate_log: Path | None = Field(
         None, description="File for what gate, pump and emergency stop did, JSON lines"
     )
+    passage_log: Path | None = Field(
+        None, description="File in which a scene says what darkens the optical gates, JSON lines"
+    )
     optical_gates: bool = Field(True, description="An optical gate watches each outlet")
     exposure_pulses: bool = Field(True, description="The camera's exposure output is wired")
     estop_pressed: bool = Field(False, description="The emergency stop is pressed at the start")

@@ -102,7 +102,7 @@ def passages(
         off_us = rng.normal(0.0, settings.jitter_us, 2) if settings.jitter_us else np.zeros(2)
         if body.junction_ns is None or missed or body.diameter_um < settings.least_um:
             continue
-        begun_ns, end_ns = _dark(body, body.junction_ns, edges, settings)
+        begun_ns, end_ns = dark_of(body, body.junction_ns, edges, settings)
         outlet = outlet_at(edges, body.junction_ns, outlets[0])
         begun_ns, end_ns = (int(t + o * 1e3) for t, o in zip((begun_ns, end_ns), off_us.tolist(),
                                                               strict=True))  # fmt: skip
@@ -124,7 +124,7 @@ def passages(
     ]
 
 
-def _dark(
+def dark_of(
     body: BodyTruth, junction_ns: int, edges: Sequence[GateEdge], settings: PassageSettings
 ) -> tuple[int, int]:
     """Host times between which a body is in the optical gate.

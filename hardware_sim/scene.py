@@ -17,6 +17,7 @@ from hardware_sim.bodies import CloudBody
 from hardware_sim.feed import Arrival, arrivals
 from hardware_sim.flow import LiquidTravel
 from hardware_sim.gate_log import GateEdge
+from hardware_sim.optical_gates import OpticalGates
 from hardware_sim.optics import Sensor
 from hardware_sim.real_source import RealSource
 from hardware_sim.scene_settings import SceneSettings
@@ -69,6 +70,7 @@ class Scene:
         origin_ns: host time of scene time zero; `begin` can still move it.
         executor: makes bodies ahead of time; None makes them at once, on the calling thread.
         appearance: looks; None takes the source that the settings name.
+        gates: the optical gates in the outlets, told of what passes the junction.
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class Scene:
         origin_ns: int = 0,
         executor: Executor | None = None,
         appearance: Appearance | None = None,
+        gates: OpticalGates | None = None,
     ) -> None:
         self._settings = settings
+        self._gates = gates
         self._executor = executor
         self._looks = appearance or appearance_of(settings)
         camera = settings.camera
@@ -139,6 +143,8 @@ class Scene:
         before_um = self._flock.x_um.copy()
         self._flock.move(liquid_um - self._last_liquid_um, (exposed_ns - self._last_ns) / 1e9)
         self._settle_fates(before_um, exposed_ns)
+        if self._gates is not None:
+            self._gates.step(exposed_ns, new_edges)
         self._last_ns, self._last_liquid_um = exposed_ns, liquid_um
         self._prepare(liquid_um)
 
@@ -253,20 +259,21 @@ class Scene:
         if not traveller.positions and junction_ns is None:
             return
         spec = entry.spec
-        self._truth.write(
-            BodyTruth(
-                body=entry.body,
-                group=entry.group,
-                kind=spec.kind,
-                health=spec.health,
-                phenotype=spec.phenotype,
-                severity=round(spec.severity, 4),
-                diameter_um=round(spec.diameter_um, 2),
-                positions=traveller.positions,
-                junction_ns=junction_ns,
-                lost=lost,
-            )
+        truth = BodyTruth(
+            body=entry.body,
+            group=entry.group,
+            kind=spec.kind,
+            health=spec.health,
+            phenotype=spec.phenotype,
+            severity=round(spec.severity, 4),
+            diameter_um=round(spec.diameter_um, 2),
+            positions=traveller.positions,
+            junction_ns=junction_ns,
+            lost=lost,
         )
+        self._truth.write(truth)
+        if self._gates is not None:
+            self._gates.passed(truth)
 
 
 class Played:

@@ -29,6 +29,7 @@ from hardware_sim.frame_ring import (
     RingSpec,
 )
 from hardware_sim.gate_log import GateEdge, GateLogTail
+from hardware_sim.optical_gates import PassageLog, optical_gates_of
 from hardware_sim.own_core import keep_to_last_core
 from hardware_sim.scene import Scene
 from hardware_sim.scene_settings import SceneSettings
@@ -157,12 +158,14 @@ class _Renderer:
         self._ring = ring
         self._executor = executor
         self._tail = GateLogTail(settings.gate_log) if settings.gate_log else None
+        self._log = PassageLog(settings.passage_log) if settings.passage_log else None
         self._parent = multiprocessing.parent_process()
 
     def run(self) -> None:
         # Another scene is rendered first, so that the first frame finds everything warm.
         Scene(self._settings.model_copy(update={"truth_log": None})).advance(0, (), 0)
-        scene = Scene(self._settings, 0, self._executor)
+        gates = None if self._log is None else optical_gates_of(self._settings, self._log.told)
+        scene = Scene(self._settings, 0, self._executor, gates=gates)
         # What is there now stays: to look through it again would hold a frame up for tens of ms.
         gc.collect()
         gc.freeze()
@@ -184,6 +187,8 @@ class _Renderer:
             )
             if self._tail is not None:
                 self._tail.close()
+            if self._log is not None:
+                self._log.close()
 
     def _await_arming(self) -> bool:
         while not self._ring.control[STOP] and self._has_parent():

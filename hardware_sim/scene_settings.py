@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hardware_sim.flow import FlowSettings
 from hardware_sim.optics import OpticsSettings
+from hardware_sim.passages import PassageSettings
 from hardware_sim.spheroids import SIZE_PRESETS, SizePreset
 from sorter.errors import SettingsError
 
@@ -95,6 +96,10 @@ class SceneSettings(BaseModel):
     )
     gate_log: Path | None = Field(None, description="log of the gate that moves the liquid")
     truth_log: Path | None = Field(None, description="where to write what passed, JSON lines")
+    passage_log: Path | None = Field(
+        None, description="where to write what the optical gates see; none: there are none"
+    )
+    optical_gates: PassageSettings = PassageSettings()
     camera: SceneCamera = SceneCamera()
     feed: FeedSettings = FeedSettings()
     flow: FlowSettings = FlowSettings()
@@ -137,7 +142,7 @@ def load_scene(path: Path) -> SceneSettings:
     return scene.model_copy(
         update={
             name: folder / value
-            for name in ("gate_log", "truth_log", "real_images")
+            for name in ("gate_log", "truth_log", "passage_log", "real_images")
             if (value := getattr(scene, name)) is not None
         }
     )

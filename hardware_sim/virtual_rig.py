@@ -23,6 +23,7 @@ from drivers.pump_output import DevicePump
 from hardware_sim.demo_rig import TRUTH_LOG, DemoSettings, rig_of, scene_of
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import GateEdge
+from hardware_sim.optical_gates import optical_gates_of
 from hardware_sim.scene import Scene
 from hardware_sim.scene_settings import SceneSettings
 from hardware_sim.truth_log import read_truth
@@ -193,10 +194,11 @@ def sort_virtual(
         return [GateEdge(*edge) for edge in device.gate_edges]
 
     scene_settings = arrange(scene_of(settings)).model_copy(
-        update={"truth_log": folder / TRUTH_LOG, "gate_log": None}
+        update={"truth_log": folder / TRUTH_LOG, "gate_log": None, "passage_log": None}
     )
     bundle, classifier = load_model(rig)
-    camera = VirtualCamera(Scene(scene_settings), rig.camera, clock, gate)
+    gates = optical_gates_of(scene_settings, device.passed) if settings.optical_gates else None
+    camera = VirtualCamera(Scene(scene_settings, gates=gates), rig.camera, clock, gate)
     dispenser = SerialDispenser(
         device.link, clock, rig.dispenser, draw_session=lambda: settings.seed + 1
     )

@@ -21,6 +21,7 @@ from sorter.record_rows import (
 from sorter.record_sink import RecordSink
 from sorter.status import Counters
 from sorter.under_way import Ruling
+from sorter.whereabouts import Whereabouts
 
 
 class Books:
@@ -29,14 +30,18 @@ class Books:
     Args:
         record: takes the rows.
         clock: tells when a command went out.
+        whereabouts: hears of decisions that are taken back, where the junction is watched.
 
     Attributes:
         counters: what has been seen, decided and sent so far.
     """
 
-    def __init__(self, record: RecordSink, clock: Clock) -> None:
+    def __init__(
+        self, record: RecordSink, clock: Clock, whereabouts: Whereabouts | None = None
+    ) -> None:
         self._record = record
         self._clock = clock
+        self._whereabouts = whereabouts
         self.counters = Counters()
 
     def frame(self, row: FrameRow) -> None:
@@ -58,6 +63,8 @@ class Books:
                 self._command(ruling)
                 continue
             self.counters.changed(ruling.before, ruling.decision)
+            if self._whereabouts is not None:
+                self._whereabouts.changed(ruling.object_id, ruling.decision.outlet)
             self._record.update_object(
                 ObjectUpdate(
                     id=ruling.object_id,
@@ -103,6 +110,11 @@ class Books:
     def event(self, at_ns: int, level: Level, name: str, text: str) -> None:
         """Something that a person wants to know."""
         self._record.event(EventRow(at_ns, level, name, text))
+
+    def ended(self, now_ns: int) -> None:
+        """The run is over: where everything went, where that was watched."""
+        if self._whereabouts is not None:
+            self._record.event(self._whereabouts.ended(now_ns))
 
     def journal(self, blob: bytes) -> None:
         """What a step got from outside."""

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 
 from drivers.dispenser import SerialDispenser
+from drivers.link_guard import LinkGuard, Loss
 from drivers.ports import Camera, Clock, Dispenser, Link, Pump
 from drivers.pump_output import DevicePump
+from drivers.serial_link import SerialLink, SerialLinkSettings
 from drivers.text_valve import TextValve, TextValveSettings
 from models.bundle import Bundle, load_bundle
 from models.infer import Classifier
-from sorter.controller import Controller, Oversight
+from sorter.controller import Controller
 from sorter.crop import CropSettings
 from sorter.decide import Decider
 from sorter.errors import BundleError
+from sorter.faults import FaultKind, Response
 from sorter.journal import Journal, JournalledDispenser, JournalledVision
 from sorter.liquid import Liquid
+from sorter.oversight import Oversight
 from sorter.pipeline import Pipeline, PixelVision, Vision
+from sorter.pumps import make_pump
 from sorter.record_sink import RecordSink
 from sorter.schedule import Scheduler
 from sorter.segment import Segmenter
 from sorter.settings import RigSettings
 from sorter.tracker import Tracker
 from sorter.view import ViewGeometry
+from sorter.whereabouts import Whereabouts
+
+BRIEF_CONNECT_MS = 400
 
 
 def load_model(rig: RigSettings) -> tuple[Bundle, Classifier]:
@@ -49,11 +59,47 @@ def build_dispenser(rig: RigSettings, link: Link, clock: Clock) -> Dispenser:
     return SerialDispenser(link, clock, chosen)
 
 
-def build_pump(dispenser: Dispenser, clock: Clock) -> Pump | None:
-    """The dispenser's own pump-hold output; None where it has none, and nothing holds the flow."""
-    if not isinstance(dispenser, SerialDispenser):
-        return None
-    return DevicePump(dispenser, clock, lambda: dispenser.held)
+def build_guarded_dispenser(
+    rig: RigSettings, open_link: Callable[[], Link], clock: Clock
+) -> Dispenser:
+    """The same on a port that is opened here, and again where ``[faults]`` has a loss waited for.
+
+    Raises `LinkError`: the port can't be opened.
+    """
+    first = build_dispenser(rig, open_link(), clock)
+    losses: tuple[Loss, ...] = ("link_lost", "device_reset")
+    holds = [loss for loss in losses if rig.faults.response_to(FaultKind(loss)) is Response.HOLD]
+    chosen = rig.dispenser
+    if not holds or isinstance(chosen, TextValveSettings):
+        return first
+    # The loop is held up while it tries, and the camera's queue fills.
+    brief = chosen.model_copy(update={"connect_ms": min(chosen.connect_ms, BRIEF_CONNECT_MS)})
+    return LinkGuard(first, lambda: SerialDispenser(open_link(), clock, brief), holds)
+
+
+def build_pump(
+    rig: RigSettings,
+    dispenser: Dispenser,
+    clock: Clock,
+    open_link: Callable[[SerialLinkSettings], Link] = SerialLink,
+) -> Pump | None:
+    """The pump that the settings choose, with the dispenser's pump-hold output where it has one.
+
+    None where there is neither, and nothing holds the flow. Raises `LinkError`, `PumpError`.
+    """
+    has_output = isinstance(_present(dispenser), SerialDispenser)
+    output = DevicePump(dispenser, clock, lambda: _is_held(dispenser)) if has_output else None
+    return make_pump(rig.pump, output, open_link, clock)
+
+
+def _present(dispenser: Dispenser) -> Dispenser:
+    return dispenser.present if isinstance(dispenser, LinkGuard) else dispenser
+
+
+def _is_held(dispenser: Dispenser) -> bool | None:
+    """What the device last said of its output; None where it has none."""
+    present = _present(dispenser)
+    return present.held if isinstance(present, SerialDispenser) else None
 
 
 def build_vision(rig: RigSettings, bundle: Bundle, classifier: Classifier) -> PixelVision:
@@ -131,6 +177,21 @@ def build_controller(
         prime_ns=int(rig.run.prime_s * 1e9),
         pump=pump,
         oversight=oversight,
+        whereabouts=_build_whereabouts(rig, noted, liquid, scheduler),
+    )
+
+
+def _build_whereabouts(
+    rig: RigSettings, dispenser: Dispenser, liquid: Liquid, scheduler: Scheduler
+) -> Whereabouts | None:
+    """The junction's watch; None where its outlets have no optical gates."""
+    if not rig.optical_gates.present:
+        return None
+    return Whereabouts(
+        rig.optical_gates,
+        rig.outlets,
+        dispenser.to_host_ns,
+        lambda host_ns: liquid.at(host_ns, scheduler.openings),
     )
 
 

@@ -7,8 +7,7 @@ sorted; what comes after it goes to rest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from contextlib import nullcontext, suppress
 
 from drivers.ports import (
     Camera,
@@ -16,39 +15,33 @@ from drivers.ports import (
     Dispenser,
     DispenserEvent,
     Frame,
+    LinkBack,
+    LinkLost,
+    Passed,
     Pedal,
     Pump,
     Refused,
     Stopped,
 )
 from sorter.books import Books
-from sorter.decide import Decision, Reason
-from sorter.errors import RunFault
+from sorter.decide import Reason
+from sorter.errors import DispenserError, HardwareError, LinkError, PumpError, RunFault
 from sorter.faults import Fault, FaultKind, Response
 from sorter.journal import Journal
-from sorter.life import Life, RunState
+from sorter.life import FLOWS, Life, RunState
 from sorter.limits import Progress
 from sorter.liquid import FOREVER_NS, Liquid
-from sorter.object_row import object_row, telling_crops
-from sorter.pipeline import DecidedObject, Pipeline
-from sorter.record_rows import FrameRow, Level, ObjectRow
+from sorter.oversight import Oversight
+from sorter.pipeline import Pipeline
+from sorter.record_rows import Level
 from sorter.record_sink import RecordSink
 from sorter.schedule import Scheduler
+from sorter.sorting import Sorting
 from sorter.status import Counters
-from sorter.track import Arrival, Track
 from sorter.view import ViewGeometry
+from sorter.whereabouts import Whereabouts
 
 STATUS_PERIOD_NS = 400_000_000
-
-
-class Oversight(Protocol):
-    """Somebody who looks for faults in what the loop does; `sorter.overseer.Overseer`."""
-
-    def frame(self, row: FrameRow, lost: int, in_view: Sequence[Track]) -> None:
-        """A frame is done; so many were lost before it."""
-
-    def object(self, row: ObjectRow) -> None:
-        """An object is decided."""
 
 
 class Controller:
@@ -58,6 +51,7 @@ class Controller:
         prime_ns: nothing is collected for so long after the first frame.
         pump: what holds the flow; without one, nothing does.
         oversight: looks for faults; a replay has none.
+        whereabouts: watches the junction, where its outlets have optical gates.
     """
 
     def __init__(
@@ -75,27 +69,32 @@ class Controller:
         prime_ns: int,
         pump: Pump | None = None,
         oversight: Oversight | None = None,
+        whereabouts: Whereabouts | None = None,
     ) -> None:
         self._clock = clock
         self._camera = camera
         self._dispenser = dispenser
         self._pipeline = pipeline
         self._scheduler = scheduler
-        self._liquid = liquid
-        self._view = view
-        self._books = Books(record, clock)
+        self._books = Books(record, clock, whereabouts)
         self._journal = journal
-        self._prime_ns = prime_ns
         self._pump = pump
         self._oversight = oversight
+        self._whereabouts = whereabouts
+        self._sorting = Sorting(
+            clock=clock,
+            pipeline=pipeline,
+            scheduler=scheduler,
+            liquid=liquid,
+            view=view,
+            books=self._books,
+            prime_ns=prime_ns,
+            oversight=oversight,
+            whereabouts=whereabouts,
+        )
         self._asked: list[tuple[RunState, str, str]] = []
         self._ready_ns = 0
-        self._primed_ns = 0
-        self._drain_ns: int | None = None
-        self._waits_in_view = False
-        self._last_frame: Frame | None = None
-        self._in_view: Sequence[Track] = ()
-        self._lost = 0
+        self._was_lost = False  # and has not been armed since
         self._last_status_ns = 0
         self.life = Life()
 
@@ -123,7 +122,7 @@ class Controller:
         self._dispenser.arm()
         if self._pump is not None:
             self._pump.start(self._clock.now_ns())
-        self._primed_ns = FOREVER_NS  # until the first frame tells
+        self._sorting.primed_ns = FOREVER_NS  # until the first frame tells
         self._to(RunState.PRIMING, now_ns, "run", "started")
 
     def ask(self, state: RunState, by: str, why: str) -> None:
@@ -139,14 +138,15 @@ class Controller:
         """Sort what is in view and under way, take nothing new."""
         if self.life.may(RunState.DRAINING):
             # Of what stands still while the flow is held, nothing is waited for.
-            self._waits_in_view = self.life.state is not RunState.PAUSED  # until a frame tells
-            self._drain_ns = now_ns
+            sorting = self._sorting
+            sorting.waits_in_view = self.life.state is not RunState.PAUSED  # until a frame tells
+            sorting.drain_ns = now_ns
             self._journal.drained()
             self._to(RunState.DRAINING, now_ns, by, why)
 
     def is_drained(self) -> bool:
         """Nothing that was seen before the drain waits for a decision or for its opening's end."""
-        return not self._waits_in_view and self._scheduler.waiting == 0
+        return not self._sorting.waits_in_view and self._scheduler.waiting == 0
 
     def stop_camera(self) -> None:
         """Expose no more; frames that wait can still be taken, one a step.
@@ -161,13 +161,15 @@ class Controller:
         """Camera off, flow held, gate to rest; what has no command is ruled to rest."""
         self._hold_and_rest(now_ns)
         self._camera.stop()
-        self._close_books(Reason.STOPPING, now_ns)
+        self._sorting.close(Reason.STOPPING, now_ns)
+        self._books.ended(now_ns)
         self._to(RunState.STOPPED, now_ns, "run", "stopped")
         self._publish(now_ns)
 
     def fault(self, now_ns: int, why: str, by: str = "run") -> None:
         """Rule everything to rest and note the fault; the caller holds flow and gate first."""
-        self._close_books(Reason.FAULT, now_ns)
+        self._sorting.close(Reason.FAULT, now_ns)
+        self._books.ended(now_ns)
         if self.life.may(RunState.FAULTED):  # not from stopped, where the record may still fail
             self._to(RunState.FAULTED, now_ns, by, why, level="fault")
         self._publish(now_ns)
@@ -178,18 +180,21 @@ class Controller:
         level: Level = "fault" if response is Response.STOP else "warning"
         self._books.event(fault.at_ns, level, fault.kind.value, text)
 
+    def tell_recovery(self, now_ns: int, text: str) -> None:
+        """Write down what became of a clog's recovery."""
+        self._books.event(now_ns, "warning", "recovery", text)
+
     def step(self, now_ns: int) -> bool:
         """One turn of the loop; True when it took a frame.
 
-        Raises `CameraError`, `LinkError`, `DispenserError`, `RecordError`.
+        Raises `CameraError`, `LinkError`, `DispenserError`, `PumpError`, `RecordError`.
         """
         self._journal.begin(now_ns)
         self._obey(now_ns)
         for event in self._dispenser.step(now_ns):
             self._hear(event, now_ns)
-        if self._pump is not None:
-            self._pump.step(now_ns)
-        if self.life.state is RunState.PRIMING and now_ns >= self._primed_ns:
+        self._step_pump(now_ns)
+        if self.life.state is RunState.PRIMING and now_ns >= self._sorting.primed_ns:
             self._to(RunState.RUNNING, now_ns, "run", "primed")
         frame = self._camera.pop()
         n_objects = 0
@@ -200,9 +205,10 @@ class Controller:
         self._books.rulings(self._scheduler.plan(now_ns), now_ns)
         if frame is not None:
             self._scheduler.prune(now_ns)
-            self._finish_frame(frame, n_objects)
-        elif self._pipeline.learn():
-            self._journal.learnt()
+            self._sorting.finish_frame(frame, n_objects)
+            self._look_at_junction(now_ns)
+        else:
+            self._use_the_moment()
         if now_ns - self._last_status_ns > STATUS_PERIOD_NS:
             self._publish(now_ns)
         blob = self._journal.blob()
@@ -210,24 +216,73 @@ class Controller:
             self._books.journal(blob)
         return frame is not None
 
+    def _look_at_junction(self, now_ns: int) -> None:
+        """Where objects went; while the flow is held, that waits."""
+        if self._whereabouts is None or self.life.state is RunState.PAUSED:
+            return
+        alarms = self._whereabouts.step(now_ns)
+        if alarms and self._oversight is not None:
+            self._oversight.junction(alarms, now_ns)
+
+    def _use_the_moment(self) -> None:
+        """Do what can wait for a moment without frames."""
+        if self._pipeline.learn():
+            self._journal.learnt()
+        if self._whereabouts is not None:
+            self._whereabouts.settle()
+
+    def _step_pump(self, now_ns: int) -> None:
+        if self._pump is None:
+            return
+        try:
+            self._pump.step(now_ns)
+        except LinkError as error:  # its port: not to be taken for the dispenser's
+            raise PumpError(error.what, on=error.on, do=error.do) from error
+
+    def _take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
+        """Sort what a frame shows; returns the number of objects in it."""
+        if self.life.state is RunState.PAUSED:
+            return self._sorting.stands(frame)
+        return self._sorting.take(frame, now_ns, crowded=crowded)
+
     def _obey(self, now_ns: int) -> None:
         """Pause or resume, as was asked since the last step."""
         asked, self._asked = self._asked, []
         for state, by, why in asked:
             if not self.life.may(state):
                 continue
-            self._journal.asked(state.value)
             if state is RunState.PAUSED:
-                self._hold_and_rest(now_ns)
-                self._to(RunState.PAUSED, now_ns, by, why, level="warning")
-                self._books.rulings(self._scheduler.hold(now_ns), now_ns)
-                self._close_books(Reason.HELD, now_ns)
-            elif state is RunState.PRIMING:
-                if self._pump is not None:
-                    self._pump.resume(now_ns)
-                # What lies between view and junction was lost sight of.
-                self._primed_ns = now_ns + max(self._prime_ns, self._view.flush_ns)
-                self._to(RunState.PRIMING, now_ns, by, why)
+                self._journal.asked(state.value, by)
+                self._pause(now_ns, by, why)
+            elif state is RunState.PRIMING and self._is_armed(now_ns):
+                self._journal.asked(state.value, by)
+                self._resume(now_ns, by, why)
+
+    def _pause(self, now_ns: int, by: str, why: str) -> None:
+        self._hold_and_rest(now_ns)
+        self._to(RunState.PAUSED, now_ns, by, why, level="warning")
+        self._books.rulings(self._scheduler.hold(now_ns), now_ns)
+        self._sorting.close(Reason.HELD, now_ns)
+        if self._whereabouts is not None:
+            self._whereabouts.held(now_ns)
+
+    def _resume(self, now_ns: int, by: str, why: str) -> None:
+        if self._pump is not None:
+            self._pump.resume(now_ns)
+        self._sorting.resumed(now_ns)
+        self._to(RunState.PRIMING, now_ns, by, why)
+
+    def _is_armed(self, now_ns: int) -> bool:
+        """Whether the dispenser can act; one that was lost is armed now, where it is back."""
+        if not self._was_lost:
+            return True
+        try:
+            self._dispenser.arm()
+        except (LinkError, DispenserError) as error:
+            self._books.event(now_ns, "warning", "not_resumed", error.message)
+            return False
+        self._was_lost = False
+        return True
 
     def _hold_and_rest(self, now_ns: int) -> None:
         """Flow held first, then the gate to rest: nothing may arrive between the two."""
@@ -235,153 +290,42 @@ class Controller:
             self._pump.hold(now_ns)
         self._dispenser.rest(now_ns)
 
-    def _take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
-        """One frame through the pipeline; returns the number of objects in it."""
-        if self.life.state is RunState.PAUSED:
-            # Bodies that stand still would be learnt as background.
-            self._last_frame = frame
-            return 0
-        last = self._last_frame
-        if last is None:
-            self._primed_ns = frame.exposed_ns + self._prime_ns
-        elif frame.exposed_ns <= last.exposed_ns:
-            # Nobody can be followed back in time; the next frame shows this one as a gap.
-            text = f"frame {frame.number} is not later than frame {last.number}: counts as lost"
-            self._books.event(frame.received_ns, "warning", "frame_out_of_order", text)
-            return 0
-        liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
-        self._lost = self._answer_gap(frame, liquid_ns)
-        result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
-        self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)
-        self._observe(result.in_view, liquid_ns, now_ns)
-        if self._drain_ns is not None:
-            before = [t for t in result.in_view if t.first_exposed_ns <= self._drain_ns]
-            self._waits_in_view = bool(before)
-        for decided in result.decided:
-            self._decided(decided, frame, liquid_ns, now_ns)
-        self._last_frame = frame
-        self._in_view = result.in_view
-        return result.n_objects
-
-    def _observe(self, in_view: Sequence[Track], liquid_ns: float, now_ns: int) -> None:
-        """Tell the scheduler who else is coming, where something is due and they could be there."""
-        until_ns = self._scheduler.due_until_ns(now_ns)
-        if until_ns is None:
-            return
-        for track in in_view:
-            if liquid_ns + self._view.earliest_ns(track.last_x_um) <= until_ns:
-                arrival = self._pipeline.arrival(track) or self._view.anywhen(liquid_ns)
-                self._scheduler.observe(track.id, arrival)
-
-    def _finish_frame(self, frame: Frame, n_objects: int) -> None:
-        done_ns = self._clock.now_ns()
-        row = FrameRow(
-            number=frame.number,
-            exposed_ns=frame.exposed_ns,
-            exposed_error_ns=frame.exposed_error_ns,
-            received_ns=frame.received_ns,
-            done_ns=done_ns,
-            n_objects=n_objects,
-        )
-        self._books.frame(row)
-        if self._oversight is not None:
-            self._oversight.frame(row, self._lost, self._in_view)
-
-    def _answer_gap(self, frame: Frame, liquid_ns: float) -> int:
-        """Lost frames, their number: where a body could have passed unseen, the gate stays shut."""
-        last = self._last_frame
-        if last is None or frame.number <= last.number + 1:
-            return 0
-        missing = frame.number - last.number - 1
-        self._books.counters.frames_dropped += missing
-        # By the times and by the numbers: a camera's times may be wrong just then.
-        counted_ns = (missing + 1) * self._view.frame_period_ns
-        gap_s = max(frame.exposed_ns - last.exposed_ns, counted_ns) * 1e-9
-        unseen = self._view.unseen(gap_s, liquid_ns)
-        if unseen is not None:
-            self._scheduler.blind(*unseen)
-        self._books.event(
-            frame.received_ns,
-            "warning",
-            "frames_lost",
-            f"{missing} frames lost before frame {frame.number}; "
-            + ("what may have passed unseen goes to rest" if unseen else "no body can have passed"),
-        )
-        return missing
-
-    def _decided(self, decided: DecidedObject, frame: Frame, liquid_ns: float, now_ns: int) -> None:
-        """Hand the object to the recorder, then to the scheduler."""
-        track, decision = decided.track, decided.decision
-        arrival = decided.arrival
-        rest = self._scheduler.rest_outlet
-        if arrival is None and decision.outlet != rest:
-            decision = _changed(decision, rest, Reason.UNSEEN)
-        unfit = self._unfit(track)
-        if unfit is not None:
-            decision = _changed(decision, rest, unfit)
-        arrival = arrival or self._view.anywhen(track.last_liquid_ns)
-        row = self._row(decided, decision, arrival, frame, self._clock.now_ns())
-        self._books.object(row, decision, telling_crops(decided))
-        if self._oversight is not None:
-            self._oversight.object(row)
-        if decision.reason is Reason.SPECK:
-            self._scheduler.forget(track.id)  # it may go anywhere
-        else:
-            self._books.rulings(
-                self._scheduler.decided(track.id, arrival, decision, now_ns), now_ns
-            )
-
-    def _unfit(self, track: Track) -> Reason | None:
-        """Why nothing seen now may be collected, whatever it is."""
-        if self._drain_ns is not None and track.first_exposed_ns > self._drain_ns:
-            return Reason.STOPPING
-        if track.first_exposed_ns < self._primed_ns:
-            return Reason.PRIMING
-        return None
-
     def _hear(self, event: DispenserEvent, now_ns: int) -> None:
         """News from the dispenser."""
         self._books.news(event, now_ns)
         if isinstance(event, Refused):
             self._books.rulings(self._scheduler.refused(event.id, now_ns), now_ns)
+        elif isinstance(event, Passed) and self._whereabouts is not None:
+            self._whereabouts.passed(event)
         elif isinstance(event, Stopped):
             what = f"the emergency stop is latched ({event.cause}): flow held, gate at rest"
             fault = Fault(FaultKind.EMERGENCY_STOP, now_ns, what)
             self.note(fault, Response.STOP)
             raise RunFault(what, on=fault.kind.value, do=fault.do)
+        elif isinstance(event, LinkLost):
+            self._lost(event, now_ns)
+        elif isinstance(event, LinkBack):
+            text = "the dispenser answers again; the run goes on when the operator says so"
+            self._books.event(now_ns, "warning", "link_back", text)
         elif isinstance(event, Pedal) and event.down:
             paused = self.life.state is RunState.PAUSED
             wish = RunState.PRIMING if paused else RunState.PAUSED
             self.ask(wish, "pedal", "foot switch")
 
-    def _close_books(self, reason: Reason, now_ns: int) -> None:
-        """Decide what is still in view, and rule all that waits to rest."""
-        if self._last_frame is not None:
-            for decided in self._pipeline.drain():
-                rest = self._scheduler.rest_outlet
-                changed = _changed(decided.decision, rest, reason)
-                arrival = self._view.anywhen(decided.track.last_liquid_ns)
-                row = self._row(decided, changed, arrival, self._last_frame, now_ns)
-                self._books.object(row, changed, telling_crops(decided))
-        self._books.rulings(self._scheduler.abandon(reason), now_ns)
+    def _lost(self, event: LinkLost, now_ns: int) -> None:
+        """The dispenser is at rest by itself; wait for it, and for the operator's word.
 
-    def _row(
-        self,
-        decided: DecidedObject,
-        decision: Decision,
-        arrival: Arrival,
-        frame: Frame,
-        decided_ns: int,
-    ) -> ObjectRow:
-        arrival_ns = self._liquid.first_passage_ns(arrival.liquid_ns, self._scheduler.openings)
-        return object_row(
-            decided,
-            decision,
-            frame.received_ns,
-            decided_ns,
-            arrival_ns=arrival_ns,
-            arrival_error_ns=int(arrival.error_ns),
-        )
+        Raises `LinkError` where the run can't be held any more.
+        """
+        fault = Fault(FaultKind(event.loss), event.at_ns, event.what)
+        self._was_lost = True
+        if self.life.state is RunState.PAUSED:
+            self.note(fault, Response.HOLD)
+            return
+        if not self.life.may(RunState.PAUSED):
+            raise LinkError(fault.what, do=fault.do)
+        self.note(fault, Response.HOLD)
+        self._pause(now_ns, f"fault:{event.loss}", event.what)
 
     def _publish(self, now_ns: int) -> None:
         self._last_status_ns = now_ns
@@ -393,7 +337,11 @@ class Controller:
         """Go to another state, and write down who or what caused it."""
         self.life.move(state, now_ns, by=by, why=why)
         self._books.event(now_ns, level, state.value, why if by == "run" else f"{why} (by {by})")
-
-
-def _changed(decision: Decision, outlet: str, reason: Reason) -> Decision:
-    return Decision(outlet, reason, decision.p_unhealthy, decision.p_other)
+        # After a fault the device may not hear it; its watchdog sets the lines then.
+        with suppress(HardwareError) if state is RunState.FAULTED else nullcontext():
+            self._dispenser.lines(
+                ready=state is RunState.RUNNING,
+                hold=state not in FLOWS,
+                fault=state is RunState.FAULTED or by.startswith("fault:"),
+                now_ns=now_ns,
+            )

@@ -14,6 +14,7 @@ imports nothing.
     │   ├── CameraError
     │   ├── LinkError          a port that is absent, busy or silent
     │   ├── DispenserError     a device that answers, but not as PROTOCOL.md says
+    │   │   └── DeviceResetError   one that has forgotten the session
     │   └── PumpError          a pump that does not do, or can't do, what it is told
     └── RunFault           4   a fault during a run
         └── RecordError        the record can't be written (a full disk, a dead recorder)
@@ -89,6 +90,10 @@ class LinkError(HardwareError):
 
 class DispenserError(HardwareError):
     """A dispenser that answers, but not as ``drivers/PROTOCOL.md`` says."""
+
+
+class DeviceResetError(DispenserError):
+    """A dispenser that has forgotten the session: it was reset, or another host took it."""
 
 
 class PumpError(HardwareError):

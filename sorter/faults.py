@@ -1,8 +1,9 @@
 """What can go wrong in a run: each fault's name, what the run does about it, and what to do.
 
-The response is one of three, each safer than the one before: **warn** notes it and goes on;
-**hold** stops the flow and sends the gate to rest until the operator says go on; **stop** ends the
-run that way. Where a milder response would not be safe, the settings refuse it.
+The response is one of these: **warn** notes it and goes on; **hold** stops the flow and sends the
+gate to rest until the operator says go on; **stop** ends the run that way. For a clog there is
+**recover**: hold, a pulse backwards, resume (`sorter.recovery`). Where a milder response would not
+be safe, the settings refuse it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from sorter.errors import DeviceResetError, LinkError, PumpError
 
 
 class FaultKind(StrEnum):
@@ -30,6 +33,7 @@ class FaultKind(StrEnum):
     DISK_FILLING = "disk_filling"
     NO_ARRIVALS = "no_arrivals"
     CLOGGED = "clogged"
+    FOCUS_OUT_OF_RANGE = "focus_out_of_range"
     SPEED_FALLING = "speed_falling"
     BUBBLES = "bubbles"
     EVENT_RATE = "event_rate"
@@ -42,6 +46,7 @@ class Response(StrEnum):
 
     WARN = "warn"
     HOLD = "hold"
+    RECOVER = "recover"
     STOP = "stop"
 
 
@@ -65,8 +70,8 @@ class Fault:
 
 
 ADVICE: Mapping[FaultKind, str] = {
-    FaultKind.LINK_LOST: "Check the dispenser's cable and power; start again when it answers",
-    FaultKind.DEVICE_RESET: "Check the dispenser's power supply; start again",
+    FaultKind.LINK_LOST: "Check the dispenser's cable and power; go on when it answers",
+    FaultKind.DEVICE_RESET: "Check the dispenser's power supply; go on when it answers",
     FaultKind.EMERGENCY_STOP: "Find out why; release the button, then start again",
     FaultKind.PUMP_FAILED: "Check the pump: an alarm on its display, its syringe, its cable",
     FaultKind.CLOCK_UNSURE: "Check the link for delays: a hub, a busy port, a loaded machine",
@@ -76,6 +81,7 @@ ADVICE: Mapping[FaultKind, str] = {
     FaultKind.MODEL_SLOW: "Free the machine, or choose a smaller bundle (sorter bench)",
     FaultKind.DISK_FILLING: "Free space on the record's disk",
     FaultKind.NO_ARRIVALS: "Check the reservoir, the tubing and the pump",
+    FaultKind.FOCUS_OUT_OF_RANGE: "Focus on the bodies' outlines; look for dirt on the channel",
     FaultKind.CLOGGED: "Free the channel: a reverse pulse of the pump, then look at the view",
     FaultKind.SPEED_FALLING: "Look for a clog or a leak, and at the pump's rate",
     FaultKind.BUBBLES: "Degas the liquid and look for a leak on the pump's side",
@@ -85,8 +91,20 @@ ADVICE: Mapping[FaultKind, str] = {
 }
 """What to do about each fault."""
 
+
+def kind_of(error: Exception) -> FaultKind | None:
+    """The fault that an error is, where it is one that a loop's step raises; else None."""
+    kinds = (
+        (PumpError, FaultKind.PUMP_FAILED),
+        (DeviceResetError, FaultKind.DEVICE_RESET),
+        (LinkError, FaultKind.LINK_LOST),
+    )
+    return next((kind for raised, kind in kinds if isinstance(error, raised)), None)
+
+
 Any3 = Literal["warn", "hold", "stop"]
 AtLeastHold = Literal["hold", "stop"]
+Recoverable = Literal["hold", "stop", "recover"]
 OnlyStop = Literal["stop"]
 
 
@@ -95,8 +113,13 @@ class FaultSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    link_lost: OnlyStop = Field("stop", description="the dispenser does not answer")
-    device_reset: OnlyStop = Field("stop", description="the dispenser has lost the session")
+    link_lost: AtLeastHold = Field(
+        "stop",
+        description="the dispenser does not answer; hold: wait until it does, and for the operator",
+    )
+    device_reset: AtLeastHold = Field(
+        "stop", description="the dispenser has lost the session; hold: as with link_lost"
+    )
     emergency_stop: OnlyStop = Field(
         "stop", description="the emergency stop was pressed or tripped"
     )
@@ -112,7 +135,12 @@ class FaultSettings(BaseModel):
     model_slow: Any3 = Field("warn", description="frames take longer than their budget")
     disk_filling: AtLeastHold = Field("hold", description="little room is left for the record")
     no_arrivals: Any3 = Field("warn", description="nothing has come for long")
-    clogged: AtLeastHold = Field("hold", description="an object stands still in the view")
+    clogged: Recoverable = Field(
+        "hold",
+        description="an object stands still in the view; recover: a pulse backwards, where the "
+        "pump can, then as hold",
+    )
+    focus_out_of_range: Any3 = Field("warn", description="outlines are blurred")
     speed_falling: Any3 = Field("warn", description="objects get slower and slower")
     bubbles: Any3 = Field("warn", description="many bubbles come")
     event_rate: Any3 = Field("warn", description="objects come faster than the gate resolves")

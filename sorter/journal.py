@@ -23,6 +23,8 @@ from drivers.ports import (
     Executed,
     Frame,
     Guarantees,
+    LinkBack,
+    LinkLost,
     Passed,
     Pedal,
     Refused,
@@ -39,6 +41,8 @@ _EVENTS: dict[str, type[DispenserEvent]] = {
     "g": Passed,
     "s": Stopped,
     "p": Pedal,
+    "l": LinkLost,
+    "b": LinkBack,
 }
 _LETTERS = {kind: letter for letter, kind in _EVENTS.items()}
 
@@ -66,7 +70,7 @@ class Step(msgspec.Struct, array_like=True):
         crowded: more frames waited when the frame was taken.
         hides: for each object that would be collected, whether another body hides in it.
         learnt: the step had no frame, and used the moment to learn from a track.
-        asked: states that the run was asked for, and went to, at the begin of the step.
+        asked: states that the run went to at the begin of the step as it was asked, and by whom.
     """
 
     now_ns: int
@@ -79,7 +83,7 @@ class Step(msgspec.Struct, array_like=True):
     learnt: bool = False
     crowded: bool = False
     hides: list[bool] = msgspec.field(default_factory=list)
-    asked: list[str] = msgspec.field(default_factory=list)
+    asked: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
     def is_idle(self) -> bool:
         """Nothing came from outside and nothing was asked: a replay can leave the step out."""
@@ -103,9 +107,9 @@ class Journal:
         """The run was asked to drain; the next step begins with that."""
         self._drain = True
 
-    def asked(self, state: str) -> None:
-        """The step went to a state that was asked for."""
-        self.step.asked.append(state)
+    def asked(self, state: str, by: str) -> None:
+        """The step went to a state that somebody or something asked for."""
+        self.step.asked.append((state, by))
 
     def took(self, frame: Frame, *, crowded: bool) -> None:
         """The step took a frame, while more of them waited or not."""

@@ -152,6 +152,12 @@ class JunctionWatch:
             self._weigh(one, number)
         self._look_ns = 0
 
+    def forget_objects(self) -> list[int]:
+        """Expect none of those under way any more; ids of those that count."""
+        counting = [one.object_id for one in self._objects.values() if one.counts]
+        self._forget(list(self._objects), ())
+        return counting
+
     def _weigh(self, expected: Expected, number: int) -> None:
         odds = log_odds(expected, self._darks[number], self._settings)
         if odds and odds[0] > 0:

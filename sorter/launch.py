@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sorter.errors import RunFault, SorterError
+from sorter.life import RunState
 from sorter.processes import (
     give_way,
     ignore_interrupts,
@@ -32,6 +34,18 @@ from sorter.settings import RigSettings
 READY_TIMEOUT_S = 60.0
 _POLL_S = 0.25
 _LAST_WORDS_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """The operator wants the run in another state."""
+
+    state: RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +159,20 @@ class ControllerProcess:
 
     def stop(self, why: str) -> None:
         """Ask the controller to drain, rest and end."""
+        self._send(_Stop(why))
+
+    def pause(self) -> None:
+        """Ask the controller to hold the flow, with the gate at rest."""
+        self._send(_Wish(RunState.PAUSED))
+
+    def resume(self) -> None:
+        """Ask the controller to go on after a pause."""
+        self._send(_Wish(RunState.PRIMING))
+
+    def _send(self, order: _Stop | _Wish) -> None:
         if self._ended is None:
             try:
-                self._connection.send(why)
+                self._connection.send(order)
             except OSError:
                 return  # it is ending already; `wait` tells how
 
@@ -178,24 +203,44 @@ def _error(message: object) -> SorterError:
     return ControllerError(message.message, message.exit_code)
 
 
+class _Orders:
+    """What the command line asks for; looked at once a turn of the loop."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._wishes: deque[RunState] = deque()
+
+    def stop(self) -> str | None:
+        """Why to end; the command line's own end is a reason too."""
+        try:
+            while self._connection.poll(0):
+                order: _Stop | _Wish = self._connection.recv()
+                if isinstance(order, _Stop):
+                    return order.why
+                self._wishes.append(order.state)
+        except (EOFError, OSError):
+            return "the command line is gone"
+        return None
+
+    def wish(self) -> RunState | None:
+        """The next state that is wanted."""
+        return self._wishes.popleft() if self._wishes else None
+
+
 def _main(rig: RigSettings, toml: str, connection: Connection) -> None:
     """The child: run, and say how it ended."""
     from sorter.runner import run_rig  # the parent doesn't need what this loads
 
     ignore_interrupts()
 
-    def asked() -> str | None:
-        try:
-            return str(connection.recv()) if connection.poll(0) else None
-        except (EOFError, OSError):
-            return "the command line is gone"
+    orders = _Orders(connection)
 
     def ready(recorder: Recorder) -> None:
         connection.send(_Ready(recorder.path))
 
     ended: _Ended | _Failed
     try:
-        ended = _Ended(run_rig(rig, toml, asked, ready))
+        ended = _Ended(run_rig(rig, toml, orders.stop, ready, orders.wish))
     except SorterError as error:
         ended = _Failed(error.message, error.exit_code)
     except BaseException:

@@ -11,7 +11,8 @@
 * **priming**: the flow runs and frames come, but nothing is collected yet: what is between view
   and junction has not been seen, and the background is being learnt.
 * **running**: sorting. **paused**: the flow is held, the gate rests; what was under way is bound
-  for rest, because nobody knows how far it coasts. A pause ends with priming.
+  for rest, because nobody knows how far it coasts. A pause ends with priming, by the operator's
+  word or after a clog's recovery. A dispenser that was lost is waited for here.
 * **draining**: what was in view is still sorted, nothing after it. **stopped**: the end.
 * **faulted**: the flow is held, the gate rests, and only the operator's word leads back to ready.
 """
@@ -51,6 +52,9 @@ NEXT: Mapping[RunState, frozenset[RunState]] = {
     RunState.STOPPED: frozenset(),
 }
 """The states that each state may go to."""
+
+FLOWS = frozenset({RunState.PRIMING, RunState.RUNNING, RunState.DRAINING})
+"""The states in which liquid flows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,20 @@ from rich.text import Text
 
 from sorter.errors import InputError
 from sorter.record_reader import ObjectRecord, RecordReader, open_record
+from sorter.record_rows import EventRow
 from sorter.report_words import TERMINAL_STYLE
 
 POLL_S = 0.25
 PLAIN_EVERY_S = 5.0
 _RECENT = 8
 _LOW_DISK_BYTES = 2 << 30
-_STATE_STYLE = {"running": "green", "draining": "yellow", "faulted": "bold red", "stopped": "cyan"}
+_STATE_STYLE = {
+    "running": "green",
+    "paused": "bold yellow",
+    "draining": "yellow",
+    "faulted": "bold red",
+    "stopped": "cyan",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class Moment:
         counters: as `sorter.status.Counters.snapshot` gives them; what is missing shows as 0.
         recent: the newest objects, newest first.
         free_bytes: left on the record's disk.
+        alert: the newest warning or fault, if any.
     """
 
     elapsed_s: float
@@ -47,12 +55,14 @@ class Moment:
     counters: Mapping[str, Any]
     recent: Sequence[ObjectRecord]
     free_bytes: int
+    alert: EventRow | None = None
 
 
 def moment(reader: RecordReader, duration_s: float | None = None) -> Moment:
     """Read what is to be shown. Raises `sqlite3.Error`."""
     with reader.snapshot():
         status, recent = reader.status(), reader.last_objects(_RECENT)
+        alert = reader.last_alert()
         started = datetime.fromisoformat(reader.meta().run.started_utc)
     return Moment(
         elapsed_s=max(0.0, (datetime.now(UTC) - started).total_seconds()),
@@ -60,6 +70,7 @@ def moment(reader: RecordReader, duration_s: float | None = None) -> Moment:
         counters={} if status is None else status.counters,
         recent=recent,
         free_bytes=shutil.disk_usage(reader.path.absolute().parent).free,
+        alert=alert,
     )
 
 
@@ -75,16 +86,21 @@ def plain_line(now: Moment) -> str:
     )
 
 
-def picture(now: Moment) -> RenderableType:
-    """The live display at one time."""
+def picture(now: Moment, hint: str | None = None) -> RenderableType:
+    """The live display at one time; ``hint``: the keys that can be typed."""
     state = str(now.counters.get("state", "starting"))
     title = Text.assemble(
         ("spheroid sorter", "bold"), " · ", (state, _STATE_STYLE.get(state, "dim"))
     )
     parts: list[RenderableType] = [_progress(now), Text(), _counters(now)]
+    if now.alert is not None:
+        style = "bold red" if now.alert.level == "fault" else "yellow"
+        parts += [Text(), Text(f"{now.alert.name}: {now.alert.text}", style)]
     if now.recent:
         parts += [Text(), _recent(now.recent)]
-    return Panel(Group(*parts), title=title, box=box.ROUNDED, padding=(0, 2), width=80)
+    return Panel(
+        Group(*parts), title=title, subtitle=hint, box=box.ROUNDED, padding=(0, 2), width=80
+    )
 
 
 def _progress(now: Moment) -> RenderableType:
@@ -161,11 +177,17 @@ class LiveDisplay:
         record: the record's file.
         console: standard error by default, so that standard output stays free for JSON.
         duration_s: how long the run is meant to last, for the progress bar.
+        hint: the keys that can be typed.
     """
 
     def __init__(
-        self, record: Path, console: Console | None = None, duration_s: float | None = None
+        self,
+        record: Path,
+        console: Console | None = None,
+        duration_s: float | None = None,
+        hint: str | None = None,
     ) -> None:
+        self._hint = hint
         self._record = Path(record)
         self._console = console or Console(stderr=True)
         self._duration_s = duration_s
@@ -198,7 +220,7 @@ class LiveDisplay:
         except (InputError, sqlite3.Error, OSError):
             return
         if self._live is not None:
-            self._live.update(picture(now), refresh=True)
+            self._live.update(picture(now, self._hint), refresh=True)
         elif now.elapsed_s >= self._next_plain_s and now.counters:
             self._console.print(plain_line(now), markup=False, highlight=False, soft_wrap=True)
             self._next_plain_s = now.elapsed_s + PLAIN_EVERY_S
@@ -210,6 +232,7 @@ def watch(
     *,
     console: Console | None = None,
     duration_s: float | None = None,
+    hint: str | None = None,
 ) -> None:
     """Show a run until ``wait`` says that it is over.
 
@@ -217,7 +240,7 @@ def watch(
         wait: waits for the run's end for at most the given seconds, and returns whether it has
             come; ``lambda s: process.join(s) or not process.is_alive()``, or `Event.wait`.
     """
-    with LiveDisplay(record, console, duration_s) as display:
+    with LiveDisplay(record, console, duration_s, hint) as display:
         while not wait(POLL_S):
             display.step()
         display.step()

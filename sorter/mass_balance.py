@@ -1,4 +1,4 @@
-"""The mass balance of a run: in = collect + waste + recheck + lost, and what is still under way.
+"""The mass balance of a run: in = collect + waste + recheck + lost + held, and what is under way.
 
 Objects that count are those that the watch must find again (no specks). How many went where they
 were meant to is *measured* at the junction (`sorter.junction`), beside what was commanded.
@@ -80,6 +80,7 @@ class Balance:
         entered: all that were decided.
         outlets: outlet -> seen to enter it.
         lost: seen nowhere.
+        held: lost sight of because the flow was held while they were under way.
         under_way: not ruled on yet.
         efficiency: of those ruled on and meant for collect: seen to enter it.
         contamination: of those seen to enter collect: meant for another outlet.
@@ -96,6 +97,7 @@ class Balance:
     entered: int
     outlets: dict[str, int]
     lost: int
+    held: int
     under_way: int
     efficiency: Rate
     contamination: Rate
@@ -112,7 +114,8 @@ class Balance:
     @property
     def closes(self) -> bool:
         """Nothing came out that did not go in, and nothing vanished."""
-        return self.entered == sum(self.outlets.values()) + self.lost + self.under_way
+        came_out = sum(self.outlets.values()) + self.lost + self.held
+        return self.entered == came_out + self.under_way
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, nested like this object; a rate without objects has the value None."""
@@ -141,6 +144,7 @@ class MassBalance:
         self._names = [name for name in (outlets.collect, outlets.rest, outlets.recheck) if name]
         self._under_way: dict[int, _UnderWay] = {}
         self._entered = 0
+        self._held = 0
         self._first_collect = 0
         self._kept_collect = 0
         self._went: Counter[tuple[str, str | None]] = Counter()
@@ -159,6 +163,10 @@ class MassBalance:
         """The decision on an object was changed while it was under way."""
         if object_id in self._under_way:
             self._under_way[object_id].meant = outlet
+
+    def held(self, object_id: int) -> None:
+        """The flow was held while it was under way: where it went is not known."""
+        self._held += self._under_way.pop(object_id, None) is not None
 
     def heard(self, verdict: Verdict) -> None:
         """What became of an object or a passage."""
@@ -191,6 +199,7 @@ class MassBalance:
             entered=self._entered,
             outlets=came,
             lost=lost,
+            held=self._held,
             under_way=len(self._under_way),
             efficiency=_rate(good, meant_collect),
             contamination=_rate(collected - good, collected),

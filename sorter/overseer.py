@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sorter.decide import Reason
-from sorter.faults import Fault, FaultSettings, Response
+from sorter.faults import Fault, FaultKind, FaultSettings, Response
+from sorter.mass_balance import Alarm, Severity
 from sorter.record_rows import FrameRow, ObjectRow
+from sorter.sharpness import edge_width_um
 from sorter.sinking import ChannelSettings
 from sorter.track import Track
 from sorter.watch import FrameFacts, ObjectFacts, Watch, WatchSettings
 
-_JUDGED = frozenset({Reason.HEALTHY, Reason.UNHEALTHY, Reason.UNSURE, Reason.CONFLICT})
+_SPHEROIDS = frozenset(
+    one.value for one in (Reason.HEALTHY, Reason.UNHEALTHY, Reason.UNSURE, Reason.CONFLICT)
+)
 _SLOW_LOOK_NS = 1_000_000_000  # light and disk change slowly, and cost more to ask about
 
 
@@ -24,15 +31,17 @@ class Sources:
         light: mean grey of the background over full scale, None while it is not known.
         free_mb: room on the record's disk.
         clock_bound_us: bound of the dispenser's clock at a host time.
+        crop_pitch_um: size of a pixel of the views that are judged.
     """
 
     light: Callable[[], float | None]
     free_mb: Callable[[], float]
     clock_bound_us: Callable[[int], int]
+    crop_pitch_um: float
 
 
 class Overseer:
-    """`sorter.controller.Oversight` that finds faults; the caller takes them and acts.
+    """`sorter.oversight.Oversight` that finds faults; the caller takes them and acts.
 
     Args:
         start_ns: host time at which the flow starts.
@@ -53,6 +62,8 @@ class Overseer:
         self._slow_look_ns = start_ns
         self._light: float | None = None
         self._found: list[Fault] = []
+        self._warned: list[Fault] = []
+        self._view: NDArray[np.uint8] | None = None
 
     def frame(self, row: FrameRow, lost: int, in_view: Sequence[Track]) -> None:
         """See `Oversight.frame`."""
@@ -72,7 +83,7 @@ class Overseer:
         )
         self._found += self._watch.frame(facts)
 
-    def object(self, row: ObjectRow) -> None:
+    def object(self, row: ObjectRow, crops: Sequence[NDArray[np.uint8]]) -> None:
         """See `Oversight.object`."""
         if row.reason == Reason.SPECK.value:
             return
@@ -80,12 +91,21 @@ class Overseer:
         usual_um_s = self._channel.usual_speed_um_s(row.diameter_um)
         facts = ObjectFacts(
             now_ns=row.decided_ns,
-            spheroid=row.reason in {reason.value for reason in _JUDGED},
+            spheroid=row.reason in _SPHEROIDS,
             bubble_like=row.reason == Reason.NOT_A_SPHEROID.value,
             unhealthy=row.reason == Reason.UNHEALTHY.value,
             relative_speed=row.velocity_um_s / usual_um_s if settled else None,
         )
         self._found += self._watch.object(facts)
+        if facts.spheroid and crops:
+            self._view = crops[-1]
+
+    def junction(self, alarms: Sequence[Alarm], now_ns: int) -> None:
+        """See `Oversight.junction`."""
+        for alarm in alarms:
+            grave = alarm.severity is Severity.STOP
+            fault = Fault(FaultKind.MISROUTED, now_ns, alarm.text)
+            (self._found if grave else self._warned).append(fault)
 
     def stands(self, now_ns: int) -> None:
         """The flow is held: that nothing comes, and nothing moves, is no fault."""
@@ -94,5 +114,13 @@ class Overseer:
 
     def take(self, now_ns: int) -> list[tuple[Fault, Response]]:
         """Faults that began since the last call, with what to do; call it every few ms."""
+        if self._view is not None:
+            # Here rather than with the object, which still waits for its command.
+            edge_um = edge_width_um(self._view, self._sources.crop_pitch_um)
+            self._view = None
+            if edge_um is not None:
+                self._found += self._watch.outline(edge_um, now_ns)
         found, self._found = self._found + self._watch.idle(now_ns), []
-        return [(fault, self._faults.response_to(fault.kind)) for fault in found]
+        warned, self._warned = self._warned, []
+        answered = [(fault, self._faults.response_to(fault.kind)) for fault in found]
+        return [*((fault, Response.WARN) for fault in warned), *answered]

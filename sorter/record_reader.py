@@ -256,6 +256,14 @@ class RecordReader:
         rows = self._query("SELECT at_ns, level, name, text FROM events ORDER BY id")
         return [EventRow(*row) for row in rows]
 
+    def last_alert(self) -> EventRow | None:
+        """The newest warning or fault; None where all is well."""
+        rows = self._query(
+            "SELECT at_ns, level, name, text FROM events WHERE level != 'info'"
+            " ORDER BY id DESC LIMIT 1"
+        )
+        return next((EventRow(*row) for row in rows), None)
+
     def frames(self) -> FrameArrays:
         """The times of all frames."""
         columns = FrameArrays.__slots__

@@ -309,8 +309,8 @@ def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdict
             controller.start(now_ns)
         if step.drain:
             controller.drain(now_ns, "as recorded")
-        for state in step.asked:
-            controller.ask(RunState(state), "run", "as recorded")
+        for state, by in step.asked:
+            controller.ask(RunState(state), by, "as recorded")
         tape.turning = True
         controller.step(now_ns)
         tape.turning = False

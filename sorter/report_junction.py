@@ -47,21 +47,33 @@ def measured(events: Iterable[EventRow]) -> Measured | None:
     Raises:
         InputError: the event holds no balance.
     """
+    told = last_balance(events)
+    return None if told is None else measured_of(told)
+
+
+def last_balance(events: Iterable[EventRow]) -> dict[str, Any] | None:
+    """The last balance of a run, as `Balance.to_dict` gives it; None where there is none.
+
+    Raises:
+        InputError: the event holds no balance.
+    """
     texts = [event.text for event in events if event.name == BALANCE_EVENT]
     if not texts:
         return None
     try:
-        told = msgspec.json.decode(texts[-1], type=dict[str, Any])
-        return _measured(told)
+        told: dict[str, Any] = msgspec.json.decode(texts[-1], type=dict[str, Any])
+        measured_of(told)
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"an event {BALANCE_EVENT} holds no mass balance",
             on=texts[-1][:80],
             do="Was the record written by another version?",
         ) from error
+    return told
 
 
-def _measured(told: Mapping[str, Any]) -> Measured:
+def measured_of(told: Mapping[str, Any]) -> Measured:
+    """What is shown of a balance, as `Balance.to_dict` gives it."""
     places = (*told["outlets"], "lost")
     went = tuple(
         (str(meant), tuple(int(came.get(place, 0)) for place in places))
@@ -74,6 +86,7 @@ def _rows(told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     collect = told["collect"]
     parts = [f"{n:,} {name}" for name, n in told["outlets"].items()]
     parts += [f"{told['lost']:,} lost", f"{told['under_way']:,} under way"]
+    parts += [f"{told['held']:,} held"] if told["held"] else []
     unexpected = ", ".join(f"{n:,} in {name}" for name, n in told["unexpected"].items())
     specks = ", ".join(f"{n:,} in {name}" for name, n in told["specks"].items())
     return [

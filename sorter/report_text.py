@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from sorter.report_junction import measured_of
 from sorter.report_truth import truth_value
 from sorter.report_words import TERMINAL_STYLE, TRUTH_WORDS, UNVALIDATED, reason_words
 from sorter.summary import Summary
@@ -19,6 +20,8 @@ from sorter.summary import Summary
 def sort_report_text(summary: Summary, truth: Mapping[str, Any] | None = None) -> RenderableType:
     """What a run came to, for `rich.console.Console.print`."""
     parts: list[RenderableType] = [_figures(summary), _outlets(summary)]
+    if summary.junction is not None:
+        parts.append(_junction(summary.junction))
     if truth is not None:
         parts.append(_truth(truth))
     parts.append(Text(UNVALIDATED, style="dim italic"))
@@ -69,6 +72,16 @@ def _outlets(s: Summary) -> Table:
         for reason, n in o.reasons.items():
             style = TERMINAL_STYLE.get(reason, "dim")
             table.add_row(Text(f"  {reason_words(reason)}", style=style), f"{n:,}", "", "", "")
+    return table
+
+
+def _junction(balance: Mapping[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="measured at the junction")
+    table.add_column("what")
+    table.add_column("value", justify="right")
+    table.add_column("meaning", style="dim")
+    for row in measured_of(balance).rows:
+        table.add_row(*row)
     return table
 
 

@@ -12,7 +12,8 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,24 +21,24 @@ from typing import Protocol
 
 from drivers.clock import MonotonicClock
 from drivers.mmcore_camera import MMCoreCamera
-from drivers.ports import Clock, Dispenser
+from drivers.ports import Clock, Dispenser, Pump
 from drivers.serial_link import SerialLink
 from sorter.build import (
     build_controller,
-    build_dispenser,
+    build_guarded_dispenser,
     build_pump,
     build_vision,
     load_model,
 )
 from sorter.controller import Controller
-from sorter.errors import DispenserError, RecordError, RunFault, SorterError
-from sorter.faults import Response
+from sorter.errors import DispenserError, HardwareError, RecordError, SorterError
+from sorter.faults import Fault, Response, kind_of
 from sorter.guarantees import describe, guarantees_of, hold, refuse_unattended
-from sorter.life import RunState
 from sorter.limits import reached
 from sorter.overseer import Overseer, Sources
 from sorter.record import EndReason, Recorder, RunMeta
 from sorter.record_rows import EventRow
+from sorter.responder import Responder, Wishes
 from sorter.settings import RigSettings
 
 SWITCH_S = 2e-4
@@ -54,7 +55,11 @@ class StopRequest(Protocol):
 
 
 def run_rig(
-    rig: RigSettings, toml: str, stop: StopRequest, ready: Callable[[Recorder], None]
+    rig: RigSettings,
+    toml: str,
+    stop: StopRequest,
+    ready: Callable[[Recorder], None],
+    wishes: Wishes = lambda: None,
 ) -> EndReason:
     """Sort on a rig until it is told to stop or its time is over.
 
@@ -63,6 +68,7 @@ def run_rig(
         toml: the settings file's text, kept in the record.
         stop: asked once a turn.
         ready: called with the recorder when everything answers, before the camera starts.
+        wishes: what the operator wants meanwhile; asked once a turn.
 
     Raises:
         SorterError: what couldn't be opened, or what faulted; flow held, gate at rest.
@@ -71,38 +77,71 @@ def run_rig(
     clock = MonotonicClock()
     bundle, classifier = load_model(rig)
     vision = build_vision(rig, bundle, classifier)
-    camera = MMCoreCamera(rig.camera, clock)
+    with ExitStack() as opened:
+        camera = MMCoreCamera(rig.camera, clock)
+        opened.callback(camera.close)
+        dispenser = build_guarded_dispenser(rig, lambda: SerialLink(rig.port), clock)
+        opened.callback(dispenser.close)
+        _check_outlets(rig, dispenser.connect())
+        # Told now rather than when all is built: a button that is pressed.
+        dispenser.arm()
+        pump = build_pump(rig, dispenser, clock)
+        opened.enter_context(_held_at_both_ends(pump, clock))
+        meta = run_meta(rig, toml, bundle.manifest.model_dump(mode="json"), clock.now_ns())
+        path = rig.record.folder / f"{meta.run_id}.sqlite"
+        recorder = Recorder.start(path, meta, rig.record)
+        crop_um = bundle.manifest.pitch_um
+        free_mb = partial(_free_mb, path)
+        sources = Sources(vision.light, free_mb, _clock_bound(dispenser), crop_um)
+        overseer = Overseer(rig.watch, rig.faults, rig.track.channel, sources, clock.now_ns())
+        controller = build_controller(
+            rig,
+            clock=clock,
+            camera=camera,
+            dispenser=dispenser,
+            vision=vision,
+            bundle=bundle,
+            record=recorder,
+            pump=pump,
+            oversight=overseer,
+        )
+        for line in describe(dispenser.guarantees()):
+            recorder.event(EventRow(clock.now_ns(), "warning", "not_guaranteed", line))
+        ready(recorder)
+        run = _Run(controller, recorder, rig, clock, dispenser, pump)
+        responder = Responder(controller, overseer, rig.recovery, pump, wishes)
+        return _turn_and_end(run, stop, responder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is needed to end a run, however it ends."""
+
+    controller: Controller
+    recorder: Recorder
+    rig: RigSettings
+    clock: Clock
+    dispenser: Dispenser
+    pump: Pump | None
+
+
+@contextmanager
+def _held_at_both_ends(pump: Pump | None, clock: Clock) -> Iterator[None]:
+    """Hold the pump before anything starts, and close it, held, in the end.
+
+    Raises `PumpError` when it does not confirm the hold, unless something else went wrong before.
+    """
+    if pump is None:
+        yield
+        return
     try:
-        dispenser = build_dispenser(rig, SerialLink(rig.port), clock)
-        try:
-            _check_outlets(rig, dispenser.connect())
-            # Told now rather than when all is built: a button that is pressed.
-            dispenser.arm()
-            pump = build_pump(dispenser, clock)
-            meta = run_meta(rig, toml, bundle.manifest.model_dump(mode="json"), clock.now_ns())
-            path = rig.record.folder / f"{meta.run_id}.sqlite"
-            recorder = Recorder.start(path, meta, rig.record)
-            sources = Sources(vision.light, partial(_free_mb, path), _clock_bound(dispenser))
-            overseer = Overseer(rig.watch, rig.faults, rig.track.channel, sources, clock.now_ns())
-            controller = build_controller(
-                rig,
-                clock=clock,
-                camera=camera,
-                dispenser=dispenser,
-                vision=vision,
-                bundle=bundle,
-                record=recorder,
-                pump=pump,
-                oversight=overseer,
-            )
-            for line in describe(dispenser.guarantees()):
-                recorder.event(EventRow(clock.now_ns(), "warning", "not_guaranteed", line))
-            ready(recorder)
-            return _turn_and_end(controller, recorder, rig, clock, dispenser, stop, overseer)
-        finally:
-            dispenser.close()
-    finally:
-        camera.close()
+        pump.hold(clock.now_ns())
+        yield
+    except BaseException:
+        with suppress(HardwareError):
+            pump.close()
+        raise
+    pump.close()
 
 
 def _clock_bound(dispenser: Dispenser) -> Callable[[int], int]:
@@ -148,24 +187,16 @@ def run_meta(rig: RigSettings, toml: str, manifest: dict[str, object], origin_ns
     )
 
 
-def _turn_and_end(
-    controller: Controller,
-    recorder: Recorder,
-    rig: RigSettings,
-    clock: Clock,
-    dispenser: Dispenser,
-    stop: StopRequest,
-    overseer: Overseer,
-) -> EndReason:
+def _turn_and_end(run: _Run, stop: StopRequest, responder: Responder) -> EndReason:
     """Turn the loop; whatever happens, flow held, gate to rest and the record ended."""
     try:
         with _undisturbed():
-            reason = turn(controller, rig, clock, stop, overseer)
+            reason = turn(run.controller, run.rig, run.clock, stop, responder)
     except Exception as error:
-        _hold_and_rest_quietly(dispenser, clock)
-        _end_faulted(controller, recorder, clock, error)
+        _hold_and_rest_quietly(run.dispenser, run.pump, run.clock)
+        _end_faulted(run.controller, run.recorder, run.clock, error)
         raise
-    recorder.finish(reason, 0 if reason == "done" else 130)
+    run.recorder.finish(reason, 0 if reason == "done" else 130)
     return reason
 
 
@@ -195,7 +226,7 @@ def turn(
     rig: RigSettings,
     clock: Clock,
     stop: StopRequest,
-    overseer: Overseer | None = None,
+    responder: Responder | None = None,
 ) -> EndReason:
     """Step until the end of the run; drain and stop.
 
@@ -210,8 +241,8 @@ def turn(
         now_ns = clock.now_ns()
         if not controller.step(now_ns):
             clock.wait_until(now_ns + IDLE_NS)
-        if overseer is not None:
-            _respond(controller, overseer, now_ns)
+        if responder is not None:
+            responder.step(now_ns)
         if drained_by_ns is not None:
             if controller.is_drained() or now_ns > drained_by_ns:
                 break
@@ -240,26 +271,15 @@ def _over(
     return limit and (f"limit:{limit[0]}", limit[1])
 
 
-def _respond(controller: Controller, overseer: Overseer, now_ns: int) -> None:
-    """Do about the faults that began what the settings say."""
-    if controller.life.state is RunState.PAUSED:
-        overseer.stands(now_ns)
-        return
-    for fault, response in overseer.take(now_ns):
-        controller.note(fault, response)
-        if response is Response.STOP:
-            raise RunFault(fault.what, on=fault.kind.value, do=fault.do)
-        if response is Response.HOLD:
-            controller.ask(RunState.PAUSED, f"fault:{fault.kind.value}", fault.what)
-
-
-def _hold_and_rest_quietly(dispenser: Dispenser, clock: Clock) -> None:
+def _hold_and_rest_quietly(dispenser: Dispenser, pump: Pump | None, clock: Clock) -> None:
     """After a fault; when the link is the fault, the firmware's watchdog does it."""
-    try:
-        hold(dispenser, clock.now_ns())
+    with suppress(SorterError):
+        if pump is None:
+            hold(dispenser, clock.now_ns())
+        else:
+            pump.hold(clock.now_ns())
+    with suppress(SorterError):
         dispenser.rest(clock.now_ns())
-    except SorterError:
-        return
 
 
 def _end_faulted(
@@ -267,8 +287,12 @@ def _end_faulted(
 ) -> None:
     """End the record with the fault; the fault itself matters more than one in doing so."""
     code = error.exit_code if isinstance(error, SorterError) else 4
+    now_ns, kind = clock.now_ns(), kind_of(error)
     try:
-        controller.fault(clock.now_ns(), str(error))
+        if kind is not None:
+            what = error.what if isinstance(error, SorterError) else str(error)
+            controller.note(Fault(kind, now_ns, what), Response.STOP)
+        controller.fault(now_ns, str(error), by=f"fault:{kind.value}" if kind else "run")
         recorder.finish("fault", code)
     except RecordError:
         return

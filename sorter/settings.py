@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from drivers.dispenser import DispenserSettings
 from drivers.mmcore_camera import MMCoreCameraSettings
@@ -18,12 +18,15 @@ from sorter.faults import FaultSettings
 from sorter.limits import LimitSettings
 from sorter.liquid import LiquidSettings
 from sorter.opening_plan import JunctionSettings
+from sorter.pumps import OutputPumpSettings, PumpChoice
 from sorter.record import RecordSettings
+from sorter.recovery import RecoverySettings
 from sorter.schedule import ScheduleSettings
 from sorter.segment import SegmentSettings
 from sorter.settings_io import load_toml
 from sorter.track import TrackSettings
 from sorter.watch import WatchSettings
+from sorter.whereabouts import OpticalGateSettings
 
 
 class ModelSettings(BaseModel):
@@ -90,8 +93,10 @@ class RigSettings(BaseModel):
     camera: MMCoreCameraSettings
     port: SerialLinkSettings
     dispenser: DispenserChoice = Field(default_factory=DispenserSettings)
+    pump: PumpChoice = Field(default_factory=OutputPumpSettings)
     outlets: OutletSettings = Field(default_factory=OutletSettings)
     junction: JunctionSettings = Field(default_factory=JunctionSettings)
+    optical_gates: OpticalGateSettings = Field(default_factory=OpticalGateSettings)
     liquid: LiquidSettings = Field(default_factory=LiquidSettings)
     segment: SegmentSettings = Field(default_factory=SegmentSettings)
     track: TrackSettings = Field(default_factory=TrackSettings)
@@ -101,8 +106,19 @@ class RigSettings(BaseModel):
     record: RecordSettings = Field(default_factory=RecordSettings)
     watch: WatchSettings = Field(default_factory=WatchSettings)
     faults: FaultSettings = Field(default_factory=FaultSettings)
+    recovery: RecoverySettings = Field(default_factory=RecoverySettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     run: RunSettings = Field(default_factory=RunSettings)
+
+    @model_validator(mode="after")
+    def _only_what_rests_by_itself_may_be_waited_for(self) -> RigSettings:
+        waited = "hold" in (self.faults.link_lost, self.faults.device_reset)
+        if waited and isinstance(self.dispenser, TextValveSettings):
+            raise ValueError(
+                "faults.link_lost and faults.device_reset must be 'stop' with a text valve: it "
+                "does not rest by itself when it is lost"
+            )
+        return self
 
 
 def load_rig(path: Path) -> RigSettings:

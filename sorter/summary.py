@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sorter.record_reader import CommandRecord, FrameArrays, MetaRecord, ObjectRecord, RecordReader
+from sorter.report_junction import last_balance
 
 NOT_DECIDED = frozenset({"late", "stopping", "fault"})
 """Reasons of objects that went to rest because no decision was made in time."""
@@ -76,6 +77,8 @@ class Summary(msgspec.Struct, frozen=True):
             over frames with at least one object.
         command_ms: frame in the host's hands to the command's last byte written.
         warnings, faults: events of these levels.
+        junction: the last mass balance, with the sort efficiency that was measured at the junction;
+            None where its outlets have no optical gates.
     """
 
     run_id: str
@@ -103,6 +106,7 @@ class Summary(msgspec.Struct, frozen=True):
     command_ms: CommandLatency
     warnings: int
     faults: int
+    junction: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, nested like this object."""
@@ -145,6 +149,7 @@ def summarize(reader: RecordReader) -> Summary:
         command_ms=CommandLatency(len(command_ms), *_spread(command_ms, (50, 99, 100))),
         warnings=levels["warning"],
         faults=levels["fault"],
+        junction=last_balance(events),
     )
 
 

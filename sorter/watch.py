@@ -60,6 +60,12 @@ class WatchSettings(BaseModel):
         lt=1,
         description="objects slower than this share of the run's first ones: speed_falling",
     )
+    edge_um: float = Field(
+        12.0,
+        gt=0,
+        description="outlines wider than this, median of the last twenty spheroids: "
+        "focus_out_of_range, see sorter/sharpness.py, µm",
+    )
     bubbles_per_min: float = Field(
         12.0, gt=0, description="objects that are no spheroids, a minute: bubbles"
     )
@@ -138,6 +144,7 @@ class Watch:
         self._judged: deque[bool] = deque(maxlen=settings.batch_window)
         self._baseline: list[float] = []
         self._speeds: deque[float] = deque(maxlen=_RECENT)
+        self._edges_um: deque[float] = deque(maxlen=_RECENT)
 
     def resumed(self, now_ns: int) -> None:
         """The flow runs again: what stood still meanwhile counts from now."""
@@ -175,6 +182,17 @@ class Watch:
         """Faults that begin with this object."""
         self._last_object_ns = facts.now_ns
         return [fault for fault in self._of_object(facts) if fault is not None]
+
+    def outline(self, edge_um: float, now_ns: int) -> list[Fault]:
+        """The fault that outlines are blurred, where it begins with a spheroid's."""
+        self._edges_um.append(edge_um)
+        if len(self._edges_um) < _RECENT:
+            return []
+        wide_um = median(self._edges_um)
+        blurred = wide_um > self._s.edge_um
+        text = f"outlines are {wide_um:.0f} µm wide"
+        fault = self._tell(FaultKind.FOCUS_OUT_OF_RANGE, blurred, now_ns, text)
+        return [fault] if fault else []
 
     def disk(self, free_mb: float, now_ns: int) -> list[Fault]:
         """The fault that little room is left, where it begins."""

@@ -45,6 +45,9 @@ def demo(
     bundle: Annotated[str, typer.Option(help="folder of the model bundle")] = "default",
     out: Annotated[Path | None, typer.Option(help="folder for everything that it writes")] = None,
     shadow: Annotated[bool, typer.Option("--shadow", help="decide, but leave the gate")] = False,
+    optical_gates: Annotated[
+        bool, typer.Option("--optical-gates", help="watch the outlets: measured efficiency")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Sort a simulated rig in real time: needs no hardware.
@@ -67,6 +70,7 @@ def demo(
         # What the rig file names is relative to that file; what is typed, to where one is.
         bundle=bundle if bundle == "default" else str(Path(bundle).absolute()),
         shadow=shadow,
+        optical_gates=optical_gates,
     )
     console = console_err() if as_json else console_out()
     with interrupts_noted() as interrupts, start_demo_rig(folder, choice) as ready:
@@ -152,26 +156,33 @@ def _sort(
 
 def _follow(rig: RigSettings, console: Console, interrupts: Interrupts) -> tuple[Path, str]:
     """Start the controller, show what it does, ask it to stop on Ctrl-C, wait for its end."""
+    from sorter.keys import HINT, Keys
     from sorter.launch import ControllerProcess
     from sorter.live import watch
     from sorter.settings_dump import dump_commented_toml
 
     stopping = False
-    with ControllerProcess.start(rig, dump_commented_toml(type(rig), rig)) as controller:
+    started = ControllerProcess.start(rig, dump_commented_toml(type(rig), rig))
+    with started as controller, Keys() as keys:
 
         def ended(timeout_s: float) -> bool:
             nonlocal stopping
-            if interrupts.count and not stopping:
+            typed = keys.read().lower()
+            for key, act in (("p", controller.pause), ("r", controller.resume)):
+                if key in typed:
+                    act()
+            if (interrupts.count or "q" in typed) and not stopping:
                 stopping = True
                 console.print("stopping: what is under way is sorted, then the gate goes to rest …")
-                controller.stop("Ctrl-C")
+                controller.stop("q" if "q" in typed else "Ctrl-C")
             return controller.wait(timeout_s)
 
         record = controller.wait_ready(asked=lambda: interrupts.count > 0)
         if record is None:
             raise KeyboardInterrupt
         try:
-            watch(record, ended, console=console, duration_s=rig.run.duration_s)
+            hint = HINT if keys.active else None
+            watch(record, ended, console=console, duration_s=rig.run.duration_s, hint=hint)
             return record, controller.result()
         except SorterError:
             console.print(f"what was recorded: sorter report {record}", soft_wrap=True)

@@ -117,3 +117,15 @@ def test_real_cut_outs_have_no_truth_about_health(tmp_path: Path) -> None:
     truth = json.loads(done.stdout)["truth"]
     assert truth["healthy"] is truth["unhealthy_recall"] is truth["purity"] is None
     assert truth["objects"] >= 0
+
+
+def test_optical_gates_measure_where_objects_went(tmp_path: Path) -> None:
+    options = ("--duration-s", "8", "--rate-hz", "3", "--seed", "4", "--optical-gates")
+    told = answer("demo", *options, "--out", tmp_path / "out")
+    balance = told["junction"]
+    assert balance["closes"]
+    assert balance["entered"] > 0
+    assert sum(balance["outlets"].values()) + sum(balance["unexpected"].values()) > 0
+    page = Path(told["page"]).read_text(encoding="utf-8")
+    assert "Measured at the junction" in page
+    assert answer("replay", Path(told["record"]))["identical"] is True

@@ -44,6 +44,13 @@ def ending(folder: Path) -> MetaRecord:
         return reader.meta()
 
 
+def alerts(folder: Path) -> list[tuple[str, str]]:
+    """Level and name of each warning and fault in the record."""
+    (record,) = folder.glob("*.sqlite")
+    with open_record(record) as reader:
+        return [(event.level, event.name) for event in reader.events() if event.level != "info"]
+
+
 def family(command: Running) -> list[psutil.Process]:
     found: list[psutil.Process] = psutil.Process(command.process.pid).children(recursive=True)
     return found
@@ -133,6 +140,7 @@ def test_a_link_that_is_lost_is_a_fault(tmp_path: Path) -> None:
     assert "Traceback" not in command.said
     meta = ending(tmp_path)
     assert (meta.end_reason, meta.exit_code) == ("fault", 3)
+    assert ("fault", "link_lost") in alerts(tmp_path)
     assert_all_gone(processes)
 
 

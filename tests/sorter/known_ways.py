@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.dispenser import SerialDispenser
 from drivers.mmcore_camera import MMCoreCameraSettings
-from drivers.ports import CameraInfo, Clock, Frame
-from drivers.pump_output import DevicePump
+from drivers.ports import CameraInfo, Clock, Dispenser, Frame, Pump
 from drivers.serial_link import SerialLinkSettings
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import GateEdge
@@ -20,19 +20,23 @@ from hardware_sim.virtual_camera import VirtualClock
 from hardware_sim.virtual_link import VirtualDispenser
 from hardware_sim.virtual_rig import Trace
 from models.bundle import load_bundle
-from sorter.build import build_controller
+from sorter.build import build_controller, build_guarded_dispenser, build_pump
 from sorter.detection import Detection
 from sorter.faults import FaultSettings
 from sorter.life import RunState
 from sorter.limits import LimitSettings
 from sorter.liquid import LiquidSettings
 from sorter.overseer import Overseer, Sources
+from sorter.record_sink import RecordSink
+from sorter.recovery import RecoverySettings
+from sorter.responder import Responder
 from sorter.runner import StopRequest, turn
 from sorter.settings import RigSettings, RunSettings
 from sorter.watch import WatchSettings
+from sorter.whereabouts import OpticalGateSettings
+from tests.sorter.cables import START_NS, Cable, Plug
 from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
 
-START_NS = 1_000_000_000
 PERIOD_NS = 5_000_000
 TRANSFER_NS = 8_000_000
 VIEW_UM = PITCH_UM * WIDTH_PX
@@ -131,48 +135,11 @@ class Ticking:
         """Nothing is held."""
 
 
-def _rig(limits: LimitSettings, duration_s: float, prime_s: float, *, shadow: bool) -> RigSettings:
-    return RigSettings(
-        camera=MMCoreCameraSettings(
-            config_file=Path("none.cfg"), pitch_um=PITCH_UM, width_px=WIDTH_PX
-        ),
-        port=SerialLinkSettings(port="virtual"),
-        liquid=LiquidSettings(displaced_um=0.0),
-        limits=limits,
-        run=RunSettings(duration_s=duration_s, shadow=shadow, prime_s=prime_s),
-    )
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """How a run goes.
 
-
-def _overseer(
-    rig: RigSettings,
-    watch: WatchSettings,
-    faults: FaultSettings | None,
-    dispenser: SerialDispenser,
-    free_mb: Callable[[], float],
-) -> Overseer:
-    sources = Sources(lambda: 0.6, free_mb, dispenser.clock_bound_us)
-    return Overseer(watch, faults or FaultSettings(), rig.track.channel, sources, START_NS)
-
-
-def sort(
-    bodies: Sequence[Moving],
-    *,
-    duration_s: float = 2.5,
-    shadow: bool = False,
-    stop: StopRequest = lambda: None,
-    wishes: Sequence[tuple[float, RunState]] = (),
-    prime_s: float = 0.0,
-    silent_from_s: float = np.inf,
-    early: Collection[int] = (),
-    watch: WatchSettings | None = None,
-    faults: FaultSettings | None = None,
-    free_mb: Callable[[], float] = lambda: 10_000.0,
-    limits: LimitSettings | None = None,
-    meddle: Callable[[VirtualDispenser, int], None] = lambda device, now_ns: None,
-) -> tuple[Trace, list[GateEdge]]:
-    """Run the loop over bodies; what it handed over, and what the gate did.
-
-    Args:
+    Attributes:
         wishes: states that are asked for so many seconds after the start.
         silent_from_s: from when on the camera gives no frames.
         early: numbers of frames whose times are before those of the frames before them.
@@ -180,35 +147,100 @@ def sort(
         faults: what is done about them.
         free_mb: room on the disk.
         limits: what ends the run.
+        gates: optical gates in the outlets; what they see, ``meddle`` says.
         meddle: called once a turn with the device and the time.
+        cable: what may be pulled out.
+        pump_of: the pump beside a dispenser; its output alone without.
+        recovery: what is done about a clog.
+        record: what takes the rows of a run with these settings; the trace stays empty then.
     """
-    rig = _rig(limits or LimitSettings(), duration_s, prime_s, shadow=shadow)
-    clock, trace = VirtualClock(START_NS), Trace()
+
+    duration_s: float = 2.5
+    shadow: bool = False
+    stop: StopRequest = lambda: None
+    wishes: Sequence[tuple[float, RunState]] = ()
+    prime_s: float = 0.0
+    silent_from_s: float = np.inf
+    early: Collection[int] = ()
+    watch: WatchSettings | None = None
+    faults: FaultSettings = field(default_factory=FaultSettings)
+    free_mb: Callable[[], float] = lambda: 10_000.0
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    gates: OpticalGateSettings = field(default_factory=OpticalGateSettings)
+    meddle: Callable[[VirtualDispenser, int], None] = lambda device, now_ns: None
+    cable: Cable = field(default_factory=Cable)
+    record: Callable[[RigSettings], RecordSink] | None = None
+    pump_of: Callable[[Dispenser, Clock], Pump | None] | None = None
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)
+
+    def rig(self) -> RigSettings:
+        """Its settings."""
+        return RigSettings(
+            camera=MMCoreCameraSettings(
+                config_file=Path("none.cfg"), pitch_um=PITCH_UM, width_px=WIDTH_PX
+            ),
+            port=SerialLinkSettings(port="virtual"),
+            liquid=LiquidSettings(displaced_um=0.0),
+            limits=self.limits,
+            optical_gates=self.gates,
+            faults=self.faults,
+            recovery=self.recovery,
+            run=RunSettings(duration_s=self.duration_s, shadow=self.shadow, prime_s=self.prime_s),
+        )
+
+    def overseer(self, rig: RigSettings, dispenser: Dispenser) -> Overseer | None:
+        """Who looks for faults."""
+        if self.watch is None:
+            return None
+        sources = Sources(lambda: 0.6, self.free_mb, dispenser.clock_bound_us, PITCH_UM)
+        return Overseer(self.watch, self.faults, rig.track.channel, sources, START_NS)
+
+
+def sort(bodies: Sequence[Moving], **changes: Any) -> tuple[Trace, list[GateEdge]]:
+    """Run the loop over bodies; what it handed over, and what the gate did.
+
+    Args:
+        changes: fields of `Story`.
+    """
+    story = Story(**changes)
+    rig, clock, trace = story.rig(), VirtualClock(START_NS), Trace()
     device = VirtualDispenser(SimDispenserSettings(), clock)
-    dispenser = SerialDispenser(device.link, clock, draw_session=lambda: 1)
+
+    def plug() -> Plug:
+        return story.cable.plugged_into(device, clock)
+
+    waits = "hold" in (rig.faults.link_lost, rig.faults.device_reset)
+    dispenser: Dispenser = (
+        build_guarded_dispenser(rig, plug, clock)
+        if waits
+        else SerialDispenser(plug(), clock, draw_session=lambda: 1)
+    )
     dispenser.connect()
     dispenser.arm()
-    overseer = _overseer(rig, watch, faults, dispenser, free_mb) if watch else None
+    overseer = story.overseer(rig, dispenser)
+    make_pump = story.pump_of or (lambda dispenser, clock: build_pump(rig, dispenser, clock))
+    pump = make_pump(dispenser, clock)
     controller = build_controller(
         rig,
         clock=clock,
-        camera=Ticking(clock, silent_from_s, early),
+        camera=Ticking(clock, story.silent_from_s, story.early),
         dispenser=dispenser,
         vision=Bodies(bodies),
         bundle=load_bundle("default"),
-        record=trace,
-        pump=DevicePump(dispenser, clock, lambda: dispenser.held),
+        record=trace if story.record is None else story.record(rig),
+        pump=pump,
         oversight=overseer,
     )
-    waiting = list(wishes)
+    waiting = list(story.wishes)
 
     def asked() -> str | None:
-        meddle(device, clock.now_ns())
+        story.meddle(device, clock.now_ns())
         while waiting and clock.now_ns() >= START_NS + waiting[0][0] * 1e9:
             controller.ask(waiting.pop(0)[1], "operator", "asked")
-        return stop()
+        return story.stop()
 
-    turn(controller, rig, clock, asked, overseer)
+    responder = Responder(controller, overseer, rig.recovery, pump) if overseer else None
+    turn(controller, rig, clock, asked, responder)
     dispenser.close()
     # It flowed, and was held in the end: when the run was paused, or the gate sent to rest.
     flows = [held for _, held in device.pump_edges]

@@ -15,7 +15,9 @@ from sorter.errors import RunFault
 from sorter.life import RunState
 from sorter.limits import LimitSettings
 from sorter.runner import IDLE_NS
-from tests.sorter.known_ways import START_NS, UNHEALTHY, Moving, final, sort
+from sorter.watch import WatchSettings
+from tests.sorter.cables import START_NS
+from tests.sorter.known_ways import UNHEALTHY, Moving, final, sort
 
 
 @pytest.mark.parametrize("speed_um_s", [6_000.0, 10_000.0, 20_000.0, 40_000.0])
@@ -168,3 +170,30 @@ def test_a_frame_of_before_the_last_one_counts_as_lost() -> None:
     assert [event.name for event in trace.events].count("frames_lost") == 2
     assert list(final(trace).values()) == [("collect", "healthy")]
     assert outlet_at(gate, body.arrives_ns) == "collect"
+
+
+def test_the_lines_to_other_machines_follow_the_states() -> None:
+    """Ready only while it sorts; hold while nothing is meant to flow."""
+    seen: list[tuple[bool, bool, bool]] = []
+
+    def look(device: VirtualDispenser, now_ns: int) -> None:
+        device.advance(now_ns)
+        if not seen or seen[-1] != device.lines:
+            seen.append(device.lines)
+
+    sort(
+        [Moving(0.3)], duration_s=9.0, prime_s=0.3, meddle=look,
+        wishes=[(0.6, RunState.PAUSED), (1.0, RunState.PRIMING)],
+    )  # fmt: skip
+    flows, ready, held = (False, False, False), (True, False, False), (False, True, False)
+    settled = [one for one in seen if one in (flows, ready, held)]
+    assert settled == [held, flows, ready, held, flows, ready]
+
+
+def test_a_pause_by_a_fault_sets_the_fault_line() -> None:
+    seen: set[tuple[bool, bool, bool]] = set()
+    sort(
+        [], duration_s=2.0, watch=WatchSettings(), silent_from_s=0.5,
+        meddle=lambda device, now_ns: seen.add(device.lines),
+    )  # fmt: skip
+    assert (False, True, True) in seen

@@ -24,7 +24,8 @@ def test_the_response_is_that_of_the_settings(kind: FaultKind) -> None:
 @pytest.mark.parametrize(
     ("kind", "response"),
     [
-        ("link_lost", "hold"),
+        ("link_lost", "warn"),
+        ("link_lost", "recover"),
         ("device_reset", "warn"),
         ("emergency_stop", "hold"),
         ("pump_failed", "warn"),

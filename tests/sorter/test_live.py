@@ -13,6 +13,7 @@ from rich.console import Console
 from sorter.live import LiveDisplay, moment, picture, plain_line, watch
 from sorter.record import Recorder
 from sorter.record_reader import open_record
+from sorter.record_rows import EventRow
 from tests.sorter.record_samples import META, write_run
 
 COUNTERS = {
@@ -117,3 +118,21 @@ def test_the_newest_objects_are_shown_first(tmp_path: Path) -> None:
     with open_record(write_run(tmp_path / "run.sqlite", 12)) as reader:
         now = moment(reader)
     assert [o.row.id for o in now.recent] == [12, 11, 10, 9, 8, 7, 6, 5]
+
+
+def test_the_newest_alert_and_the_keys_are_shown(tmp_path: Path) -> None:
+    recorder = Recorder.start(tmp_path / "run.sqlite", META)
+    recorder.status(COUNTERS)
+    recorder.event(EventRow(1, "warning", "link_lost", "the port has gone"))
+    recorder.event(EventRow(2, "warning", "link_back", "the dispenser answers again"))
+    recorder.event(EventRow(3, "info", "running", "primed"))
+    recorder.finish("done", 0)
+    with open_record(recorder.path) as reader:
+        now = moment(reader)
+    console = Console(file=StringIO(), width=100)
+    console.print(picture(now, "p pause"))
+    assert isinstance(console.file, StringIO)
+    shown_now = console.file.getvalue()
+    assert "link_back: the dispenser answers again" in shown_now
+    assert "link_lost" not in shown_now
+    assert "p pause" in shown_now

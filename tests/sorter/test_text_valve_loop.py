@@ -23,7 +23,8 @@ from sorter.liquid import LiquidSettings
 from sorter.runner import turn
 from sorter.settings import RigSettings, RunSettings
 from tests.drivers.text_bench import BLIND, COLLECT, strings
-from tests.sorter.known_ways import START_NS, UNHEALTHY, Bodies, Moving, Ticking, final
+from tests.sorter.cables import START_NS
+from tests.sorter.known_ways import UNHEALTHY, Bodies, Moving, Ticking, final
 from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX
 
 

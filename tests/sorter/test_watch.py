@@ -138,3 +138,15 @@ def test_the_disk_fills() -> None:
     assert not watch.disk(501.0, 0)
     assert kinds(watch.disk(499.0, 1)) == [FaultKind.DISK_FILLING]
     assert not watch.disk(400.0, 2)
+
+
+def test_blurred_outlines_are_told_once_and_again_when_they_come_back() -> None:
+    watch = new()
+    sharp = [fault for i in range(30) for fault in watch.outline(7.0, i)]
+    blurred = [fault for i in range(30) for fault in watch.outline(15.0, i)]
+    again = [fault for i in range(30) for fault in watch.outline(7.0, i)]
+    back = [fault for i in range(30) for fault in watch.outline(15.0, i)]
+    assert [kinds(found) for found in (sharp, blurred, again, back)] == [
+        [], [FaultKind.FOCUS_OUT_OF_RANGE], [], [FaultKind.FOCUS_OUT_OF_RANGE],
+    ]  # fmt: skip
+    assert "15 µm wide" in blurred[0].what

@@ -1,0 +1,224 @@
+"""What the loop does with a frame: bodies are seen and decided, gaps are answered.
+
+`sorter.controller` says when, and takes care of dispenser, flow and the run's states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from drivers.ports import Clock, Frame
+from sorter.books import Books
+from sorter.decide import Decision, Reason
+from sorter.liquid import Liquid
+from sorter.object_row import object_row, telling_crops
+from sorter.oversight import Oversight
+from sorter.pipeline import DecidedObject, Pipeline
+from sorter.record_rows import FrameRow, ObjectRow
+from sorter.schedule import Scheduler
+from sorter.track import Arrival, Track
+from sorter.view import ViewGeometry
+from sorter.whereabouts import Whereabouts
+
+
+class Sorting:
+    """Frames to decisions, for one run.
+
+    Args:
+        prime_ns: nothing is collected for so long after the first frame.
+        oversight: looks for faults; a replay has none.
+        whereabouts: watches the junction, where its outlets have optical gates.
+
+    Attributes:
+        primed_ns: exposure from which on bodies may be collected that are seen first then.
+        drain_ns: when the run began to drain; bodies seen first after that go to rest.
+        waits_in_view: bodies of before the drain are still in view.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        pipeline: Pipeline,
+        scheduler: Scheduler,
+        liquid: Liquid,
+        view: ViewGeometry,
+        books: Books,
+        prime_ns: int,
+        oversight: Oversight | None,
+        whereabouts: Whereabouts | None,
+    ) -> None:
+        self._clock = clock
+        self._pipeline = pipeline
+        self._scheduler = scheduler
+        self._liquid = liquid
+        self._view = view
+        self._books = books
+        self._prime_ns = prime_ns
+        self._oversight = oversight
+        self._whereabouts = whereabouts
+        self._last_frame: Frame | None = None
+        self._in_view: Sequence[Track] = ()
+        self._lost = 0
+        self.primed_ns = 0
+        self.drain_ns: int | None = None
+        self.waits_in_view = False
+
+    def resumed(self, now_ns: int) -> None:
+        """The flow goes on: what lies between view and junction was lost sight of."""
+        self.primed_ns = now_ns + max(self._prime_ns, self._view.flush_ns)
+
+    def stands(self, frame: Frame) -> int:
+        """A frame while the flow is held: bodies that stand still would be learnt as background."""
+        self._last_frame = frame
+        return 0
+
+    def take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
+        """One frame through the pipeline; returns the number of objects in it."""
+        last = self._last_frame
+        if last is None:
+            self.primed_ns = frame.exposed_ns + self._prime_ns
+        elif frame.exposed_ns <= last.exposed_ns:
+            # Nobody can be followed back in time; the next frame shows this one as a gap.
+            text = f"frame {frame.number} is not later than frame {last.number}: counts as lost"
+            self._books.event(frame.received_ns, "warning", "frame_out_of_order", text)
+            return 0
+        liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
+        self._lost = self._answer_gap(frame, liquid_ns)
+        result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
+        self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)
+        self._observe(result.in_view, liquid_ns, now_ns)
+        if self.drain_ns is not None:
+            before = [t for t in result.in_view if t.first_exposed_ns <= self.drain_ns]
+            self.waits_in_view = bool(before)
+        for decided in result.decided:
+            self._decided(decided, frame, now_ns)
+        self._last_frame = frame
+        self._in_view = result.in_view
+        return result.n_objects
+
+    def finish_frame(self, frame: Frame, n_objects: int) -> None:
+        """Write a frame down, and tell who watches."""
+        done_ns = self._clock.now_ns()
+        row = FrameRow(
+            number=frame.number,
+            exposed_ns=frame.exposed_ns,
+            exposed_error_ns=frame.exposed_error_ns,
+            received_ns=frame.received_ns,
+            done_ns=done_ns,
+            n_objects=n_objects,
+        )
+        self._books.frame(row)
+        if self._oversight is not None:
+            self._oversight.frame(row, self._lost, self._in_view)
+
+    def close(self, reason: Reason, now_ns: int) -> None:
+        """Decide what is still in view, and rule all that waits to rest."""
+        if self._last_frame is not None:
+            for decided in self._pipeline.drain():
+                changed = _changed(decided.decision, self._scheduler.rest_outlet, reason)
+                arrival = self._view.anywhen(decided.track.last_liquid_ns)
+                row = self._row(decided, changed, arrival, self._last_frame, now_ns)
+                self._books.object(row, changed, telling_crops(decided))
+                self._entered(row, decided, arrival)
+        self._books.rulings(self._scheduler.abandon(reason), now_ns)
+
+    def _observe(self, in_view: Sequence[Track], liquid_ns: float, now_ns: int) -> None:
+        """Tell the scheduler who else is coming, where something is due and they could be there."""
+        until_ns = self._scheduler.due_until_ns(now_ns)
+        if until_ns is None:
+            return
+        for track in in_view:
+            if liquid_ns + self._view.earliest_ns(track.last_x_um) <= until_ns:
+                arrival = self._pipeline.arrival(track)
+                if arrival is not None and self._whereabouts is not None:
+                    arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns)
+                self._scheduler.observe(track.id, arrival or self._view.anywhen(liquid_ns))
+
+    def _answer_gap(self, frame: Frame, liquid_ns: float) -> int:
+        """Lost frames, their number: where a body could have passed unseen, the gate stays shut."""
+        last = self._last_frame
+        if last is None or frame.number <= last.number + 1:
+            return 0
+        missing = frame.number - last.number - 1
+        self._books.counters.frames_dropped += missing
+        # By the times and by the numbers: a camera's times may be wrong just then.
+        counted_ns = (missing + 1) * self._view.frame_period_ns
+        gap_s = max(frame.exposed_ns - last.exposed_ns, counted_ns) * 1e-9
+        unseen = self._view.unseen(gap_s, liquid_ns)
+        if unseen is not None:
+            self._scheduler.blind(*unseen)
+        self._books.event(
+            frame.received_ns,
+            "warning",
+            "frames_lost",
+            f"{missing} frames lost before frame {frame.number}; "
+            + ("what may have passed unseen goes to rest" if unseen else "no body can have passed"),
+        )
+        return missing
+
+    def _decided(self, decided: DecidedObject, frame: Frame, now_ns: int) -> None:
+        """Hand the object to the recorder, then to the scheduler."""
+        track, decision = decided.track, decided.decision
+        arrival = decided.arrival
+        rest = self._scheduler.rest_outlet
+        if arrival is None and decision.outlet != rest:
+            decision = _changed(decision, rest, Reason.UNSEEN)
+        unfit = self._unfit(track)
+        if unfit is not None:
+            decision = _changed(decision, rest, unfit)
+        if arrival is None:
+            arrival = self._view.anywhen(track.last_liquid_ns)
+        elif self._whereabouts is not None:
+            opened = decision.outlet != rest
+            arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns, opened=opened)
+        row = self._row(decided, decision, arrival, frame, self._clock.now_ns())
+        crops = telling_crops(decided)
+        self._books.object(row, decision, crops)
+        self._entered(row, decided, arrival)
+        if self._oversight is not None:
+            self._oversight.object(row, crops)
+        if decision.reason is Reason.SPECK:
+            self._scheduler.forget(track.id)  # it may go anywhere
+        else:
+            self._books.rulings(
+                self._scheduler.decided(track.id, arrival, decision, now_ns), now_ns
+            )
+
+    def _entered(self, row: ObjectRow, decided: DecidedObject, arrival: Arrival) -> None:
+        """Have the junction's watch expect an object at the arrival that the gate goes by."""
+        if self._whereabouts is None:
+            return
+        predicted_ns = (decided.arrival or arrival).liquid_ns
+        flight_ns = predicted_ns - decided.track.last_liquid_ns
+        self._whereabouts.entered(row, arrival, flight_ns, arrival.liquid_ns - predicted_ns)
+
+    def _unfit(self, track: Track) -> Reason | None:
+        """Why nothing seen now may be collected, whatever it is."""
+        if self.drain_ns is not None and track.first_exposed_ns > self.drain_ns:
+            return Reason.STOPPING
+        if track.first_exposed_ns < self.primed_ns:
+            return Reason.PRIMING
+        return None
+
+    def _row(
+        self,
+        decided: DecidedObject,
+        decision: Decision,
+        arrival: Arrival,
+        frame: Frame,
+        decided_ns: int,
+    ) -> ObjectRow:
+        arrival_ns = self._liquid.first_passage_ns(arrival.liquid_ns, self._scheduler.openings)
+        return object_row(
+            decided,
+            decision,
+            frame.received_ns,
+            decided_ns,
+            arrival_ns=arrival_ns,
+            arrival_error_ns=int(arrival.error_ns),
+        )
+
+
+def _changed(decision: Decision, outlet: str, reason: Reason) -> Decision:
+    return Decision(outlet, reason, decision.p_unhealthy, decision.p_other)
