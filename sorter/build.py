@@ -10,12 +10,13 @@ from drivers.pump_output import DevicePump
 from drivers.text_valve import TextValve, TextValveSettings
 from models.bundle import Bundle, load_bundle
 from models.infer import Classifier
-from sorter.controller import Controller, Oversight
+from sorter.controller import Controller
 from sorter.crop import CropSettings
 from sorter.decide import Decider
 from sorter.errors import BundleError
 from sorter.journal import Journal, JournalledDispenser, JournalledVision
 from sorter.liquid import Liquid
+from sorter.oversight import Oversight
 from sorter.pipeline import Pipeline, PixelVision, Vision
 from sorter.record_sink import RecordSink
 from sorter.schedule import Scheduler
@@ -104,8 +105,9 @@ def build_controller(
     record: RecordSink,
     pump: Pump | None = None,
     oversight: Oversight | None = None,
+    flowing_before: bool = False,
 ) -> Controller:
-    """The loop over the given camera, dispenser and vision."""
+    """The loop over the given camera, dispenser and vision; see `Controller`."""
     journal = Journal()
     noted = JournalledDispenser(dispenser, journal)
     liquid = Liquid(rig.liquid)
@@ -131,6 +133,7 @@ def build_controller(
         prime_ns=int(rig.run.prime_s * 1e9),
         pump=pump,
         oversight=oversight,
+        flowing_before=flowing_before,
     )
 
 

@@ -8,7 +8,6 @@ sorted; what comes after it goes to rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from drivers.ports import (
     Camera,
@@ -25,11 +24,13 @@ from sorter.books import Books
 from sorter.decide import Decision, Reason
 from sorter.errors import RunFault
 from sorter.faults import Fault, FaultKind, Response
+from sorter.gaps import gap_between
 from sorter.journal import Journal
 from sorter.life import Life, RunState
 from sorter.limits import Progress
 from sorter.liquid import FOREVER_NS, Liquid
 from sorter.object_row import object_row, telling_crops
+from sorter.oversight import Oversight
 from sorter.pipeline import DecidedObject, Pipeline
 from sorter.record_rows import FrameRow, Level, ObjectRow
 from sorter.record_sink import RecordSink
@@ -41,16 +42,6 @@ from sorter.view import ViewGeometry
 STATUS_PERIOD_NS = 400_000_000
 
 
-class Oversight(Protocol):
-    """Somebody who looks for faults in what the loop does; `sorter.overseer.Overseer`."""
-
-    def frame(self, row: FrameRow, lost: int, in_view: Sequence[Track]) -> None:
-        """A frame is done; so many were lost before it."""
-
-    def object(self, row: ObjectRow) -> None:
-        """An object is decided."""
-
-
 class Controller:
     """One run of the loop over given parts; `sorter.build` wires them.
 
@@ -58,6 +49,8 @@ class Controller:
         prime_ns: nothing is collected for so long after the first frame.
         pump: what holds the flow; without one, nothing does.
         oversight: looks for faults; a replay has none.
+        flowing_before: bodies may be between view and junction when the run starts, and nobody has
+            seen them: priming lasts until even the slowest has passed, and nothing is opened.
     """
 
     def __init__(
@@ -75,6 +68,7 @@ class Controller:
         prime_ns: int,
         pump: Pump | None = None,
         oversight: Oversight | None = None,
+        flowing_before: bool = False,
     ) -> None:
         self._clock = clock
         self._camera = camera
@@ -88,12 +82,14 @@ class Controller:
         self._prime_ns = prime_ns
         self._pump = pump
         self._oversight = oversight
+        self._flowing_before = flowing_before
         self._asked: list[tuple[RunState, str, str]] = []
         self._ready_ns = 0
         self._primed_ns = 0
         self._drain_ns: int | None = None
         self._waits_in_view = False
         self._last_frame: Frame | None = None
+        self._gap_ns = 0  # exposure of the first frame after the last gap
         self._in_view: Sequence[Track] = ()
         self._lost = 0
         self._last_status_ns = 0
@@ -205,9 +201,7 @@ class Controller:
             self._journal.learnt()
         if now_ns - self._last_status_ns > STATUS_PERIOD_NS:
             self._publish(now_ns)
-        blob = self._journal.blob()
-        if blob is not None:
-            self._books.journal(blob)
+        self._journal_step()
         return frame is not None
 
     def _obey(self, now_ns: int) -> None:
@@ -237,20 +231,22 @@ class Controller:
 
     def _take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
         """One frame through the pipeline; returns the number of objects in it."""
+        last = self._last_frame
+        self._lost = 0
+        if last is not None and frame.exposed_ns <= last.exposed_ns:
+            # Nobody can be followed back in time; the next frame shows this one as a gap.
+            what = f"frame {frame.number} is not later than frame {last.number}: counts as lost"
+            self._books.event(frame.received_ns, "warning", "frame_out_of_order", what)
+            return 0
         if self.life.state is RunState.PAUSED:
             # Bodies that stand still would be learnt as background.
             self._last_frame = frame
             return 0
-        last = self._last_frame
-        if last is None:
-            self._primed_ns = frame.exposed_ns + self._prime_ns
-        elif frame.exposed_ns <= last.exposed_ns:
-            # Nobody can be followed back in time; the next frame shows this one as a gap.
-            text = f"frame {frame.number} is not later than frame {last.number}: counts as lost"
-            self._books.event(frame.received_ns, "warning", "frame_out_of_order", text)
-            return 0
         liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
-        self._lost = self._answer_gap(frame, liquid_ns)
+        if last is None:
+            self._answer_start(frame, liquid_ns)
+        else:
+            self._lost = self._answer_gap(frame, last, liquid_ns)
         result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
         self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)
         self._observe(result.in_view, liquid_ns, now_ns)
@@ -287,27 +283,24 @@ class Controller:
         if self._oversight is not None:
             self._oversight.frame(row, self._lost, self._in_view)
 
-    def _answer_gap(self, frame: Frame, liquid_ns: float) -> int:
+    def _answer_start(self, frame: Frame, liquid_ns: float) -> None:
+        """Prime; whoever is past the view, or too far through it to be tracked, goes to rest."""
+        self._primed_ns = frame.exposed_ns + self._prime_ns
+        if self._flowing_before:
+            self._primed_ns = frame.exposed_ns + max(self._prime_ns, self._view.flush_ns)
+            self._scheduler.blind(liquid_ns, liquid_ns + self._view.flush_ns)
+
+    def _answer_gap(self, frame: Frame, last: Frame, liquid_ns: float) -> int:
         """Lost frames, their number: where a body could have passed unseen, the gate stays shut."""
-        last = self._last_frame
-        if last is None or frame.number <= last.number + 1:
+        gap = gap_between(last, frame, self._view, liquid_ns)
+        if gap is None:
             return 0
-        missing = frame.number - last.number - 1
-        self._books.counters.frames_dropped += missing
-        # By the times and by the numbers: a camera's times may be wrong just then.
-        counted_ns = (missing + 1) * self._view.frame_period_ns
-        gap_s = max(frame.exposed_ns - last.exposed_ns, counted_ns) * 1e-9
-        unseen = self._view.unseen(gap_s, liquid_ns)
-        if unseen is not None:
-            self._scheduler.blind(*unseen)
-        self._books.event(
-            frame.received_ns,
-            "warning",
-            "frames_lost",
-            f"{missing} frames lost before frame {frame.number}; "
-            + ("what may have passed unseen goes to rest" if unseen else "no body can have passed"),
-        )
-        return missing
+        self._gap_ns = frame.exposed_ns
+        self._books.counters.frames_dropped += gap.missing
+        if gap.unseen is not None:
+            self._scheduler.blind(*gap.unseen)
+        self._books.event(frame.received_ns, "warning", "frames_lost", gap.words(frame.number))
+        return gap.missing
 
     def _decided(self, decided: DecidedObject, frame: Frame, liquid_ns: float, now_ns: int) -> None:
         """Hand the object to the recorder, then to the scheduler."""
@@ -315,6 +308,9 @@ class Controller:
         arrival = decided.arrival
         rest = self._scheduler.rest_outlet
         if arrival is None and decision.outlet != rest:
+            decision = _changed(decision, rest, Reason.UNSEEN)
+        if decision.reason is Reason.SPECK and self._view.near(self._gap_ns, track):
+            # With frames lost, few views are no sign of a speck: it may be what it looks.
             decision = _changed(decision, rest, Reason.UNSEEN)
         unfit = self._unfit(track)
         if unfit is not None:
@@ -386,6 +382,11 @@ class Controller:
     def _publish(self, now_ns: int) -> None:
         self._last_status_ns = now_ns
         self._books.status(self.life.state.value, self._scheduler.waiting)
+
+    def _journal_step(self) -> None:
+        blob = self._journal.blob()
+        if blob is not None:
+            self._books.journal(blob)
 
     def _to(
         self, state: RunState, now_ns: int, by: str, why: str, *, level: Level = "info"

@@ -32,7 +32,7 @@ class Sources:
 
 
 class Overseer:
-    """`sorter.controller.Oversight` that finds faults; the caller takes them and acts.
+    """`sorter.oversight.Oversight` that finds faults; the caller takes them and acts.
 
     Args:
         start_ns: host time at which the flow starts.
