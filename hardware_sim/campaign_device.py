@@ -86,11 +86,23 @@ class Booted:
     at_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Jumped:
+    """The device's counter jumped, at a host time: what it showed before and after, unwrapped."""
+
+    at_ns: int
+    before_us: int
+    after_us: int
+
+
+Met = Arrived | Booted | Jumped
+
+
 class CampaignBoard(VirtualBoard):
     """A board that can be reset and whose clock can be meddled with.
 
     Attributes:
-        met: bytes and boots, in order.
+        met: bytes, boots and jumps of the counter, in order.
         stays: where the pin led, oldest first.
         flows: when the pump's output did not hold it, likewise, with `PUMP` for an outlet.
         said: (host ns, line) of all that the firmware wrote, whether or not it arrived.
@@ -105,7 +117,7 @@ class CampaignBoard(VirtualBoard):
         make_core: MakeCore = Core,
     ) -> None:
         self._make_core = make_core
-        self.met: list[Arrived | Booted] = [Booted(start_ns)]
+        self.met: list[Met] = [Booted(start_ns)]
         self.stays: list[Stay] = []
         self.said: list[tuple[int, bytes]] = []
         self.flows: list[Stay] = []
@@ -155,6 +167,7 @@ class CampaignBoard(VirtualBoard):
         self._set_clock(by_us % self.ticks_period_us if extended else by_us, 0.0)
         # What the outputs did is told in the device's time: before the jump, and after it.
         after_us = self.clock.us_at(self.now_ns)
+        self.met.append(Jumped(self.now_ns, before_us, after_us))
         for stays, lasts in ((self.stays, self._at > 0), (self.flows, not self.held)):
             if lasts:
                 last = stays[-1]

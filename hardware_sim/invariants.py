@@ -62,18 +62,13 @@ def tracks_of(log: RigLog) -> list[TrackRow]:
     for run in log.runs:
         index_of = run.camera.index_of
         sent = _unrecorded(run)
+        # One that the device refused was decided in time all the same.
         asked = {command.object_id for command in run.record.commands}
         for row in run.record.tracks():
-            first = run.record.objects[row.object_id]
-            change = run.record.changes.get(row.object_id)
-            outlet, commanded = row.outlet, row.commanded
-            if change and first.arrival_ns and change.changed_ns > first.arrival_ns:
-                # Taken back when it had passed: what it was when it passed is what counts.
-                outlet, commanded = first.outlet, row.object_id in asked
             places = [(index_of[n], x, y) for n, x, y in row.sightings]
-            commanded = commanded or (bool(sent) and outlet == "collect")
+            commanded = row.object_id in asked or (bool(sent) and row.outlet == "collect")
             number = run.number * _OBJECT_IDS + row.object_id
-            rows.append(TrackRow(number, places, outlet, row.reason, commanded))
+            rows.append(TrackRow(number, places, row.outlet, row.reason, commanded))
     return rows
 
 
@@ -148,11 +143,8 @@ def answers_say_why(log: RigLog) -> list[str]:
     wrong += [f"{reason} said at {at_ns} ns" for at_ns, reason in refused - expected]
     wrong += [f"id {one} called late at {at_ns} ns" for at_ns, one in told.ahead
               if (at_ns, one) in late]  # fmt: skip
-    stepped = [f.at_ns for f in log.faults if f.fault.kind == "clock_step"]
     for at_ns, cause in told.begun:
-        # Who tells silence by a clock that has jumped since can't tell.
-        doubtful = any(at_ns - _UNSETTLED_NS < t <= at_ns for t in stepped)
-        if not doubtful and begun.get(at_ns, cause) != cause:
+        if begun.get(at_ns, cause) != cause:
             wrong.append(f"{begun[at_ns]} for {cause} at {at_ns} ns")
     return wrong
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drivers import protocol as wire
-from hardware_sim.campaign_device import PUMP, Arrived, Booted
+from hardware_sim.campaign_device import PUMP, Arrived, Booted, Jumped, Met
 from hardware_sim.campaign_plan import CampaignScene
 
 _MAX_OPENING_US = 5_000_000
@@ -91,6 +91,7 @@ class _Reader:
     past: list[int] = field(default_factory=list)
     watchdog_us: int = 0
     heard_us: int = 0
+    tripped: bool = False
     buffer: bytes = b""
     ids: dict[int, tuple[str, int, int]] = field(default_factory=dict)
     cancelled: set[int] = field(default_factory=set)
@@ -100,7 +101,7 @@ class _Reader:
         """All is forgotten; what was alive ended when the board was reset, before this."""
         self.latch(self.heard_us + self.watchdog_us)
         self.boots += 1
-        self.nonce, self.past, self.buffer = 0, [], b""
+        self.nonce, self.past, self.buffer, self.tripped = 0, [], b"", False
         self.ids, self.cancelled = {}, set()
 
     def arrived(self, one: Arrived) -> None:
@@ -120,10 +121,7 @@ class _Reader:
 
     def take(self, message: Any, now_us: int) -> None:
         """One line that came whole."""
-        if self.nonce and now_us - self.heard_us >= self.watchdog_us:
-            self.latch(self.heard_us + self.watchdog_us)
-        if now_us < self.heard_us:
-            self.jump_back(now_us)
+        self.watch(now_us)
         if isinstance(message, wire.Hello):
             self.hello(message, now_us)
         elif isinstance(message, wire.Status) and not message.session:
@@ -131,7 +129,7 @@ class _Reader:
         elif message.session != self.nonce:
             self.told.refused.append((self.at_ns, "SESSION"))
         else:
-            self.heard_us = now_us
+            self.heard_us, self.tripped = now_us, False
             if isinstance(message, wire.Open):
                 self.open(message, now_us)
             elif isinstance(message, wire.Cancel):
@@ -142,18 +140,30 @@ class _Reader:
             elif isinstance(message, (wire.Hold, wire.Flow, wire.Stop, wire.Reset)):
                 self.order(message, now_us)
 
-    def jump_back(self, now_us: int) -> None:
-        """The counter jumped, at some time since the last line; what lasts, lasts in both times."""
-        before_us, after_us = self.heard_us + self.watchdog_us, now_us - self.watchdog_us
-        self.retire(self.heard_us)
-        for command_id, (outlet, begin, end) in self.alive.items():
+    def watch(self, now_us: int) -> None:
+        """The watchdog: the host has been silent for too long."""
+        if self.nonce and not self.tripped and now_us - self.heard_us >= self.watchdog_us:
+            self.tripped = True
+            self.latch(min(now_us, self.heard_us + self.watchdog_us))
+
+    def jumped(self, jump: Jumped) -> None:
+        """The counter shows another time; what lasts, lasts in both times.
+
+        Silence is told by the counter: one that jumps back lets the watchdog wait for longer.
+        """
+        before_us, after_us = jump.before_us, jump.after_us
+        self.watch(before_us)
+        for command_id, (outlet, begin, end) in list(self.alive.items()):
             if begin <= before_us:
                 last_us = min(end, before_us)
                 self.told.openings.append(Allowed(self.boots, outlet, begin, last_us))
                 self.alive[command_id] = (outlet, min(begin, after_us), end)
+                if end <= before_us:
+                    del self.alive[command_id]
         if self.flowing_us is not None:
             self.flow_until(before_us)
             self.flowing_us = after_us
+        self.watch(after_us)
 
     def order(self, message: wire.Hold | wire.Flow | wire.Stop | wire.Reset, now_us: int) -> None:
         """A level: of the pump, or of the emergency stop."""
@@ -209,14 +219,13 @@ class _Reader:
             if not self.nonce:
                 self.told.begun.append((self.at_ns, "BOOT"))
             elif abs(silent_us - self.watchdog_us) > _IN_DOUBT_US:
-                tripped = silent_us > self.watchdog_us
-                self.told.begun.append((self.at_ns, "WATCHDOG" if tripped else "SESSION"))
+                self.told.begun.append((self.at_ns, "WATCHDOG" if self.tripped else "SESSION"))
             if self.nonce:
                 self.past = [*self.past, self.nonce][-_PAST_SESSIONS:]
             self.nonce = message.session
             self.watchdog_us = message.watchdog_ms * 1000
             self.ids, self.cancelled = {}, set()
-        self.heard_us = now_us
+        self.heard_us, self.tripped = now_us, False
 
     def open(self, message: wire.Open, now_us: int) -> None:
         """An opening, allowed when its id is new and it lies ahead."""
@@ -264,13 +273,15 @@ class _Reader:
             self.end(command_id, now_us)
 
 
-def told_by(met: Sequence[Arrived | Booted], scene: CampaignScene) -> Told:
+def told_by(met: Sequence[Met], scene: CampaignScene) -> Told:
     """Read all that reached the device."""
     # A device that may have been full has not taken everything: what is in conflict then is open.
     reader = _Reader(scene.device.outlets, scene.device.queue >= _NEVER_FULL)
     for one in met:
         if isinstance(one, Booted):
             reader.boot()
+        elif isinstance(one, Jumped):
+            reader.jumped(one)
         else:
             reader.arrived(one)
     reader.latch(reader.heard_us + reader.watchdog_us)

@@ -24,7 +24,7 @@ from sorter.books import Books
 from sorter.decide import Decision, Reason
 from sorter.errors import RunFault
 from sorter.faults import Fault, FaultKind, Response
-from sorter.gaps import gap_between
+from sorter.gaps import Gaps
 from sorter.journal import Journal
 from sorter.life import Life, RunState
 from sorter.limits import Progress
@@ -89,7 +89,7 @@ class Controller:
         self._drain_ns: int | None = None
         self._waits_in_view = False
         self._last_frame: Frame | None = None
-        self._gap_ns = 0  # exposure of the first frame after the last gap
+        self._gaps = Gaps(view)
         self._in_view: Sequence[Track] = ()
         self._lost = 0
         self._last_status_ns = 0
@@ -241,12 +241,12 @@ class Controller:
         if self.life.state is RunState.PAUSED:
             # Bodies that stand still would be learnt as background.
             self._last_frame = frame
+            self._gaps.passed_over(frame)
             return 0
         liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
         if last is None:
             self._answer_start(frame, liquid_ns)
-        else:
-            self._lost = self._answer_gap(frame, last, liquid_ns)
+        self._lost = self._answer_gap(frame, liquid_ns)
         result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
         self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)
         self._observe(result.in_view, liquid_ns, now_ns)
@@ -290,12 +290,11 @@ class Controller:
             self._primed_ns = frame.exposed_ns + max(self._prime_ns, self._view.flush_ns)
             self._scheduler.blind(liquid_ns, liquid_ns + self._view.flush_ns)
 
-    def _answer_gap(self, frame: Frame, last: Frame, liquid_ns: float) -> int:
+    def _answer_gap(self, frame: Frame, liquid_ns: float) -> int:
         """Lost frames, their number: where a body could have passed unseen, the gate stays shut."""
-        gap = gap_between(last, frame, self._view, liquid_ns)
+        gap = self._gaps.before(frame, liquid_ns)
         if gap is None:
             return 0
-        self._gap_ns = frame.exposed_ns
         self._books.counters.frames_dropped += gap.missing
         if gap.unseen is not None:
             self._scheduler.blind(*gap.unseen)
@@ -308,9 +307,6 @@ class Controller:
         arrival = decided.arrival
         rest = self._scheduler.rest_outlet
         if arrival is None and decision.outlet != rest:
-            decision = _changed(decision, rest, Reason.UNSEEN)
-        if decision.reason is Reason.SPECK and self._view.near(self._gap_ns, track):
-            # With frames lost, few views are no sign of a speck: it may be what it looks.
             decision = _changed(decision, rest, Reason.UNSEEN)
         unfit = self._unfit(track)
         if unfit is not None:

@@ -300,6 +300,7 @@ class Pipeline:
                     track.speed_um_s if track.n else 0.0,
                     track.last.diameter_um,
                     views.stacked(),
+                    self._tracker.lost_views(track),
                 )
             )
             if look and self._hides_body(decision, views):

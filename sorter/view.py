@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sorter.track import Arrival, Track
+from sorter.track import Arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,6 @@ class ViewGeometry:
     def crossing_ns(self) -> float:
         """Shortest time from the left edge to the junction."""
         return self.junction_um / self.max_speed_um_s * 1e9
-
-    @property
-    def shown_ns(self) -> float:
-        """How long the fastest body is in view."""
-        return self.width_um / self.max_speed_um_s * 1e9
 
     @property
     def flush_ns(self) -> int:
@@ -66,8 +61,3 @@ class ViewGeometry:
         slowest_um_s = max(self.min_speed_um_s, self.width_um / hidden_s)
         first_ns = liquid_ns - gap_s * 1e9 + self.crossing_ns
         return first_ns, liquid_ns + (self.junction_um - self.width_um) / slowest_um_s * 1e9
-
-    def near(self, gap_ns: int, track: Track) -> bool:
-        """Whether a track's body may have been in view in a gap that ended at host time gap_ns."""
-        first_ns = track.first_exposed_ns - self.shown_ns
-        return first_ns <= gap_ns <= track.last_exposed_ns + 4 * self.shown_ns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drivers import protocol as wire
-from hardware_sim.campaign_device import Arrived, Booted
+from hardware_sim.campaign_device import Arrived, Booted, Met
 from hardware_sim.campaign_plan import rig_of_seed
 from hardware_sim.told import Told, told_by
 
@@ -104,7 +104,7 @@ FLOWS: dict[str, tuple[Lines, list[tuple[int, int]]]] = {
 
 def read(lines: Lines) -> Told:
     """What a device allowed that was switched on at 0."""
-    met: list[Arrived | Booted] = [Booted(0)]
+    met: list[Met] = [Booted(0)]
     met += [Arrived(at_ms * 1_000_000, at_ms * MS, line) for at_ms, line in lines]
     return told_by(met, rig_of_seed(1))
 
@@ -126,7 +126,7 @@ def test_flows(name: str) -> None:
 
 def test_bytes_come_in_pieces() -> None:
     line = b"".join(line for _, line in armed((10, OPENING)))
-    met: list[Arrived | Booted] = [Booted(0)]
+    met: list[Met] = [Booted(0)]
     met += [Arrived(i, i, line[i : i + 1]) for i in range(len(line))]
     told = told_by(met, rig_of_seed(1))
     assert told.asked == [(NONCE, 7, ("collect", 100 * MS, 50 * MS))]
