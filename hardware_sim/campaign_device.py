@@ -15,6 +15,7 @@ from operator import itemgetter
 from drivers.firmware.core import Core
 from hardware_sim.dispenser_model import DeviceClock, SimDispenserSettings, Wire
 from hardware_sim.fault_acts import Pieces
+from hardware_sim.gate_log import PumpEdge
 from hardware_sim.virtual_link import VirtualBoard, VirtualDispenser
 from sorter.errors import LinkError
 
@@ -95,14 +96,25 @@ class Jumped:
     after_us: int
 
 
-Met = Arrived | Booted | Jumped
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """The emergency stop's button was pressed or let go; times as in `Arrived`."""
+
+    at_ns: int
+    device_us: int
+    down: bool
+
+
+Met = Arrived | Booted | Jumped | Pressed
+OnHold = Callable[[int], int]
+"""How much later than its output is switched to hold at a host time the pump obeys, ns."""
 
 
 class CampaignBoard(VirtualBoard):
     """A board that can be reset and whose clock can be meddled with.
 
     Attributes:
-        met: bytes, boots and jumps of the counter, in order.
+        met: bytes, boots, jumps of the counter and the emergency stop's button, in order.
         stays: where the pin led, oldest first.
         flows: when the pump's output did not hold it, likewise, with `PUMP` for an outlet.
         said: (host ns, line) of all that the firmware wrote, whether or not it arrived.
@@ -114,9 +126,11 @@ class CampaignBoard(VirtualBoard):
         start_ns: int,
         to_device: OnLine,
         to_host: OnLine,
+        on_hold: OnHold,
         make_core: MakeCore = Core,
     ) -> None:
         self._make_core = make_core
+        self._on_hold = on_hold
         self.met: list[Met] = [Booted(start_ns)]
         self.stays: list[Stay] = []
         self.said: list[tuple[int, bytes]] = []
@@ -174,6 +188,18 @@ class CampaignBoard(VirtualBoard):
                 stays[-1] = replace(last, off_ns=self.now_ns, off_us=before_us)
                 stays.append(Stay(last.boot, last.outlet, self.now_ns, after_us))
 
+    def press_stop(self, for_ns: int) -> None:
+        """Somebody presses the emergency stop for a while."""
+
+        def note(down: bool) -> Callable[[], None]:
+            return lambda: self.met.append(
+                Pressed(self.now_ns, self.clock.us_at(self.now_ns), down)
+            )
+
+        for at_ns, down in ((self.now_ns, True), (self.now_ns + for_ns, False)):
+            self.press_estop(down, at_ns)
+            self._happenings.put(at_ns, note(down))
+
     def drift_clock(self, by_ppm: float) -> None:
         """The counter runs faster from now on."""
         self._set_clock(0, by_ppm)
@@ -220,6 +246,9 @@ class CampaignBoard(VirtualBoard):
         else:
             self.flows.append(Stay(self._boots, PUMP, self.now_ns, now_us))
         super().set_pump(held)
+        late_ns = self._on_hold(self.now_ns) if held else 0
+        if late_ns:
+            self.notes.edges[-1] = PumpEdge(self.now_ns + late_ns, True)
 
     def run(self, now_ns: int) -> None:
         """Let the firmware do what is due, and read what has arrived."""
@@ -281,6 +310,9 @@ class PortGone:
 class CampaignLink:
     """`drivers.ports.Link` of one run: once its port has vanished it never works again.
 
+    Attributes:
+        wrote: (host ns, bytes) of all that the host wrote.
+
     Raises:
         LinkError: there is no port at the moment.
     """
@@ -290,12 +322,14 @@ class CampaignLink:
         self._port = port
         self._now_ns = now_ns
         self._losses = port.losses
+        self.wrote: list[tuple[int, bytes]] = []
         if now_ns() < port.back_ns:
             raise LinkError("the port is absent", do="Plug the device in")
 
     def write(self, data: bytes) -> None:
         """Send all of ``data``."""
         self._check()
+        self.wrote.append((self._now_ns(), data))
         self._inner.write(data)
 
     def read(self) -> bytes:

@@ -17,6 +17,7 @@ from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.fault_acts import KINDS
 from hardware_sim.faults import Injector, draw_kind, draw_u, log_between
 from hardware_sim.scene_settings import SceneSettings
+from sorter.life import RunState
 from sorter.settings import RigSettings
 
 FRAME_RATE_HZ = 100.0
@@ -31,6 +32,9 @@ _LASTING = [kind for kind in KINDS.values() if not kind.ends_run]
 _LASTING_EARLY = [kind for kind in _LASTING if "connecting" in kind.states]
 # Without openings there are no answers to them.
 _LASTING_BLIND = [kind for kind in _LASTING if kind.place not in ("ack", "report")]
+_ENDING_PAUSED = [kind for kind in ENDING if "paused" in kind.states]
+_LASTING_PAUSED = [kind for kind in _LASTING if "paused" in kind.states]
+_PAUSED_SHARE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,17 @@ class CampaignScene:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """One run: how long it sorts before it drains, and how long nobody does anything then."""
+    """One run.
+
+    Attributes:
+        length_ns: how long it goes on before it drains.
+        pause_ns: how long nobody does anything then.
+        wishes: (time since its start, `PAUSED`, or `PRIMING` to go on), in order of time.
+    """
 
     length_ns: int
     pause_ns: int
+    wishes: tuple[tuple[int, RunState], ...] = ()
 
 
 def rig_of_seed(seed: int) -> CampaignScene:
@@ -116,14 +127,19 @@ def rig_of_seed(seed: int) -> CampaignScene:
     return CampaignScene(scene, rig, device)
 
 
-def draw_run(random: Random, injector: Injector, now_ns: int, blind_s: float) -> RunPlan:
+def draw_run(
+    random: Random, injector: Injector, now_ns: int, blind_s: float, *, first: bool
+) -> RunPlan:
     """The next run, and its faults.
 
     Args:
         blind_s: how long a run sends everything to rest, because bodies it never saw may come.
+        first: it is the rig's first; its channel is empty.
     """
-    if random.random() < LONG_SHARE:
-        return _draw_long(random, injector, now_ns, blind_s)
+    if first or random.random() < LONG_SHARE:
+        return _draw_long(random, injector, now_ns, 1.0 if first else blind_s)
+    if random.random() < _PAUSED_SHARE:
+        return _draw_paused(random, injector, now_ns)
     return _draw_short(random, injector, now_ns)
 
 
@@ -138,7 +154,29 @@ def _draw_long(random: Random, injector: Injector, now_ns: int, blind_s: float) 
     if random.random() < 0.6:
         at_s = random.uniform(blind_s, length_s + 0.6)
         _add(injector, random, now_ns, at_s, draw_kind(ENDING, random).name)
-    return RunPlan(int(length_s * S), _draw_pause_ns(random))
+    wishes: tuple[tuple[int, RunState], ...] = ()
+    if random.random() < _PAUSED_SHARE:
+        at_s, for_s = random.uniform(0.1, length_s), log_between(0.02, 1.0, random.random())
+        wishes = _pause(at_s, for_s)
+    return RunPlan(int(length_s * S), _draw_pause_ns(random), wishes)
+
+
+def _pause(at_s: float, for_s: float) -> tuple[tuple[int, RunState], ...]:
+    return ((int(at_s * S), RunState.PAUSED), (int((at_s + for_s) * S), RunState.PRIMING))
+
+
+def _draw_paused(random: Random, injector: Injector, now_ns: int) -> RunPlan:
+    """Soon paused; ended then, or when it goes on."""
+    paused_s, for_s = random.uniform(0.01, 0.1), random.uniform(0.05, 0.5)
+    begun_s = _HANDSHAKE_S + paused_s
+    for _ in range(1 + int(random.expovariate(1.0 / _SHORT_FAULTS))):
+        kind = draw_kind(_LASTING_PAUSED, random)
+        _add(injector, random, now_ns, begun_s + random.uniform(0.0, for_s), kind.name)
+    if random.random() < 0.7:
+        at_s = begun_s + random.uniform(0.0, 1.2 * for_s)
+        _add(injector, random, now_ns, at_s, draw_kind(_ENDING_PAUSED, random).name)
+    length_s = paused_s + for_s * random.choice((0.9, 1.3))
+    return RunPlan(int(length_s * S), _draw_pause_ns(random), _pause(paused_s, for_s))
 
 
 def _draw_short(random: Random, injector: Injector, now_ns: int) -> RunPlan:

@@ -49,7 +49,12 @@ START_NS = 1_000_000_000
 _REOPEN_NS = 20_000_000
 _LAST_NS = 3_000_000_000
 _RUN_AT_MOST_NS = 60_000_000_000
-_NOT_YET = (RunState.IDLE, RunState.READY)  # the dispenser is armed, the camera started
+_STATES = {
+    RunState.IDLE: "connecting",  # the dispenser is armed, the camera started
+    RunState.READY: "connecting",
+    RunState.STOPPED: "ending",
+    RunState.FAULTED: "ending",
+}
 
 
 class Truths:
@@ -76,7 +81,7 @@ class RunLog:
         began_ns, ended_ns: from the handshake to the port's closing.
         ended: ``stopped``, ``killed``, ``deadlock``, ``crash``, or the fault that ended it.
         error: what that said.
-        said_last_ns: when the host last wrote to the device.
+        wrote: (host ns, bytes) of all that the host wrote to the device.
     """
 
     number: int
@@ -90,7 +95,7 @@ class RunLog:
     ended: str = ""
     error: str = ""
     ended_ns: int = 0
-    said_last_ns: int = 0
+    wrote: list[tuple[int, bytes]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -108,6 +113,21 @@ class RigLog:
     said: list[tuple[int, bytes]] = field(default_factory=list)
     faults: list[Struck] = field(default_factory=list)
     ended_ns: int = 0
+
+
+class _Operator:
+    """Asked once a turn whether the run is to end; pauses it and lets it go on as planned."""
+
+    def __init__(self, plan: RunPlan, controller: Controller, clock: RigClock) -> None:
+        began_ns = clock.time_ns
+        self._wishes = [(began_ns + at_ns, state) for at_ns, state in plan.wishes]
+        self._controller = controller
+        self._clock = clock
+
+    def __call__(self) -> str | None:
+        while self._wishes and self._wishes[0][0] <= self._clock.time_ns:
+            self._controller.ask(self._wishes.pop(0)[1], "operator", "as planned")
+        return None
 
 
 class CampaignRig:
@@ -137,13 +157,13 @@ class CampaignRig:
             START_NS,
             lambda line, now_ns: self._on_line("to_device", line, now_ns),
             self._from_device,
+            self._on_hold,
             *board_arguments,
         )
         self._device = VirtualDispenser(self.scene.device, self._clock, self._board)
-        self._edges: list[GateEdge] = []
         self._truths = Truths()
         stage = LightStage(self.scene.scene, self._truths, START_NS)
-        self._source = FrameSource(stage, START_NS, self._gate, self._on_frame)
+        self._source = FrameSource(stage, START_NS, lambda: self._device.edges, self._on_frame)
         self._stage = stage
         self._port = PortGone()
         self.log = RigLog(seed, self.scene)
@@ -157,15 +177,22 @@ class CampaignRig:
         number = 0
         while self._injector.drawn < self._wanted:
             self._await_port()
-            plan = draw_run(self._random, self._injector, clock.time_ns, self.scene.blind_s)
+            plan = draw_run(
+                self._random,
+                self._injector,
+                clock.time_ns,
+                self.scene.blind_s,
+                first=not number,
+            )
             self._run(number, plan)
             number += 1
-            self._injector.give_up(("ack", "report", "frame", "inference", "record"))
+            self._injector.give_up(("ack", "report", "frame", "inference", "record", "pump"))
             self._let_pass(plan.pause_ns)
         self._injector.close()
         self._let_pass(_LAST_NS)
         self._stage.end()
-        log.truth, log.edges, log.stays = self._truths.bodies, self._gate(), self._board.stays
+        log.edges = [GateEdge(*edge) for edge in self._device.gate_edges]
+        log.truth, log.stays = self._truths.bodies, self._board.stays
         log.flows, log.met, log.said = self._board.flows, self._board.met, self._board.said
         log.faults, log.ended_ns = self._injector.log, clock.time_ns
         return log
@@ -187,7 +214,11 @@ class CampaignRig:
         clock.ends_by_ns = clock.time_ns + _RUN_AT_MOST_NS + plan.length_ns
         rig = self.scene.rig
         rig = rig.model_copy(
-            update={"run": rig.run.model_copy(update={"duration_s": plan.length_ns / 1e9})}
+            update={
+                "run": rig.run.model_copy(
+                    update={"duration_s": plan.length_ns / 1e9, "channel_empty": number == 0}
+                )
+            }
         )
         record = CampaignRecord(self._injector, clock)
         camera = LightCamera(self._source, rig.camera, clock)
@@ -226,6 +257,7 @@ class CampaignRig:
             run.ended, run.error = "LinkError", str(error)
             self._let_pass(_REOPEN_NS)
             return
+        run.wrote = link.wrote
         settings: DispenserSettings = rig.dispenser
         dispenser = NotedDispenser(
             link,
@@ -240,7 +272,7 @@ class CampaignRig:
             dispenser.connect()
             dispenser.arm()
             controller = self._controller(run, rig, dispenser)
-            turn(controller, rig, clock, lambda: None)
+            turn(controller, rig, clock, _Operator(run.plan, controller, clock))
             run.ended = "stopped"
         except Exception as error:
             known = isinstance(error, (SorterError, NetworkFailed))
@@ -279,11 +311,8 @@ class CampaignRig:
             bundle=self._bundle,
             record=run.record,
             pump=build_pump(dispenser, self._clock),
-            flowing_before=True,
         )
-        self._state = lambda: (
-            "connecting" if controller.life.state in _NOT_YET else controller.life.state.value
-        )
+        self._state = lambda: _STATES.get(controller.life.state, controller.life.state.value)
         return controller
 
     # -- what wakes the host, and what strikes it ---------------------------------------------
@@ -292,18 +321,18 @@ class CampaignRig:
         times = [t for t in (self._board.out.due_ns(), self._source.due_ns()) if t is not None]
         return min(times, default=None)
 
-    def _gate(self) -> list[GateEdge]:
-        edges = self._device.gate_edges
-        if len(edges) != len(self._edges):
-            self._edges += [GateEdge(*edge) for edge in edges[len(self._edges) :]]
-        return self._edges
-
     def _on_line(self, place: Place, line: bytes, now_ns: int) -> Pieces | None:
         fault = self._injector.take(place, now_ns)
         if fault is None:
             return None
         pieces: Pieces = KINDS[fault.kind].act(fault, line)
+        if tuple(pieces) == ((line, 0, True),):
+            self._injector.changed_nothing()
         return pieces
+
+    def _on_hold(self, now_ns: int) -> int:
+        fault = self._injector.take("pump", now_ns)
+        return 0 if fault is None else int(KINDS[fault.kind].act(fault))
 
     def _from_device(self, line: bytes, now_ns: int) -> Pieces | None:
         if line.startswith(b"A "):
@@ -328,6 +357,11 @@ class CampaignRig:
     def reset_device(self, moment: float, boot_ns: int) -> bool:
         """See `hardware_sim.fault_acts.Rig`."""
         self._board.reset(moment, boot_ns)
+        return True
+
+    def press_stop(self, for_ns: int) -> bool:
+        """See `hardware_sim.fault_acts.Rig`."""
+        self._board.press_stop(for_ns)
         return True
 
     def step_clock(self, by_us: int) -> bool:

@@ -6,6 +6,7 @@ By place, a function takes and gives
   ns later than it would have it comes out, and whether what follows has to wait for it;
 * ``frame``: a fault, the frame source and a frame -> the frames that reach the queue;
 * ``inference``, ``record``: a fault and the host -> nothing; it may raise, or hold the host up;
+* ``pump``: a fault -> how much later the pump obeys, ns;
 * ``device``, ``port``, ``host``: a fault and the rig -> whether anything changed.
 """
 
@@ -20,6 +21,7 @@ from hardware_sim.faults import (
     MS,
     ON_THE_WIRE,
     OPENING,
+    WHILE_LOOKING,
     WHILE_SORTING,
     Fault,
     Kind,
@@ -45,6 +47,10 @@ class Rig(Protocol):
 
     def reset_device(self, moment: float, boot_ns: int) -> bool:
         """The board starts anew: 'now', or at a moment of its command path."""
+        ...
+
+    def press_stop(self, for_ns: int) -> bool:
+        """Somebody presses the emergency stop, and lets it go after a while."""
         ...
 
     def step_clock(self, by_us: int) -> bool:
@@ -192,12 +198,25 @@ def recorder_killed(fault: Fault, host: Host) -> None:
     raise RecordError("the recorder died", do="Start a new run")
 
 
+# -- pump -------------------------------------------------------------------------------------
+
+
+def pump_disobeys(fault: Fault) -> int:
+    """When it is to be held it runs on for 20 ms to 5 s, ns."""
+    return int(log_between(20 * MS, 5_000 * MS, fault.u[0]))
+
+
 # -- device, port, host -----------------------------------------------------------------------
 
 
 def device_reset(fault: Fault, rig: Rig) -> bool:
     """The board starts anew, at any moment of its command path; it boots for 5 to 800 ms."""
     return rig.reset_device(fault.u[0], int(log_between(5 * MS, 800 * MS, fault.u[1])))
+
+
+def stop_pressed(fault: Fault, rig: Rig) -> bool:
+    """The emergency stop's button, for 0.1 ms (its contact bounces) to 300 ms."""
+    return rig.press_stop(int(log_between(0.1 * MS, 300 * MS, fault.u[0])))
 
 
 def clock_step(fault: Fault, rig: Rig) -> bool:
@@ -247,20 +266,22 @@ _ROWS = [
     *_both_ways(),
     Kind("ack_lost", "ack", 0.8, False, OPENING, swallowed),
     Kind("report_lost", "report", 0.8, False, OPENING, swallowed),
-    Kind("camera_stall", "frame", 0.8, False, WHILE_SORTING, camera_stalls),
-    Kind("frame_lost", "frame", 1.0, False, WHILE_SORTING, frames_lost),
-    Kind("frame_repeated", "frame", 1.0, False, WHILE_SORTING, frame_repeated),
-    Kind("times_out_of_order", "frame", 1.0, False, WHILE_SORTING, times_out_of_order),
+    Kind("camera_stall", "frame", 0.8, False, WHILE_LOOKING, camera_stalls),
+    Kind("frame_lost", "frame", 1.0, False, WHILE_LOOKING, frames_lost),
+    Kind("frame_repeated", "frame", 1.0, False, WHILE_LOOKING, frame_repeated),
+    Kind("times_out_of_order", "frame", 1.0, False, WHILE_LOOKING, times_out_of_order),
+    Kind("pump_disobeys", "pump", 1.0, False, ("paused", "ending"), pump_disobeys),
     Kind("slow_inference", "inference", 1.0, False, WHILE_SORTING, slow_inference),
-    Kind("slow_disk", "record", 1.0, False, WHILE_SORTING, slow_disk),
+    Kind("slow_disk", "record", 1.0, False, WHILE_LOOKING, slow_disk),
     Kind("host_held_up", "host", 1.0, False, ON_THE_WIRE, host_held_up),
     Kind("clock_drift", "device", 1.0, True, ALWAYS, clock_drift),
     Kind("clock_step", "device", 1.0, True, ALWAYS, clock_step),
     Kind("device_reset", "device", 1.0, True, ALWAYS, device_reset),
+    Kind("stop_pressed", "device", 1.0, True, ALWAYS, stop_pressed),
     Kind("port_gone", "port", 1.0, True, ALWAYS, port_gone),
     Kind("failing_inference", "inference", 1.0, True, WHILE_SORTING, failing_inference),
-    Kind("full_disk", "record", 1.0, True, WHILE_SORTING, full_disk),
-    Kind("recorder_killed", "record", 1.0, True, WHILE_SORTING, recorder_killed),
+    Kind("full_disk", "record", 1.0, True, WHILE_LOOKING, full_disk),
+    Kind("recorder_killed", "record", 1.0, True, WHILE_LOOKING, recorder_killed),
     Kind("controller_killed", "host", 1.0, True, ON_THE_WIRE, controller_killed),
 ]
 

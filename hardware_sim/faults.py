@@ -14,21 +14,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from random import Random
 from typing import Any, Literal
 
 Place = Literal[
-    "to_device", "to_host", "ack", "report", "frame", "inference", "record", "device", "port",
-    "host",
+    "to_device", "to_host", "ack", "report", "frame", "inference", "record", "pump", "device",
+    "port", "host",
 ]  # fmt: skip
 AT_ONCE: frozenset[str] = frozenset({"device", "port", "host"})
 MS = 1_000_000
 
 OPENING = ("running", "draining")
 WHILE_SORTING = ("priming", *OPENING)
-ON_THE_WIRE = ("connecting", *WHILE_SORTING)
+WHILE_LOOKING = (*WHILE_SORTING, "paused")
+ON_THE_WIRE = ("connecting", *WHILE_LOOKING)
 ALWAYS = (*ON_THE_WIRE, "off")
 
 
@@ -156,6 +157,10 @@ class Injector:
         fault = waiting.popleft()
         self.log.append(Struck(fault, now_ns, self._state(), True))
         return fault
+
+    def changed_nothing(self) -> None:
+        """What the fault that was taken last struck passes as it would have."""
+        self.log[-1] = replace(self.log[-1], changed=False)
 
     def give_up(self, places: Sequence[Place]) -> None:
         """Those that wait there strike nothing any more."""

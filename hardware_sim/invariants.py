@@ -9,6 +9,7 @@ gate's pin, the bytes that reached the device, and what was handed to the record
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
 
@@ -107,6 +108,48 @@ def pump_only_as_told(log: RigLog) -> list[str]:
             after_ms = (at - flow.on_us) / 1e3
             wrong.append(f"pump from {flow.on_ns} ns on, untold after {after_ms:.2f} ms")
     return wrong
+
+
+def stop_clears_by_its_edge(log: RigLog) -> list[str]:
+    """The device never says that its emergency stop is clear while it is not: it clears by a level
+    0 and then a level 1, both after it was set and with the button let go."""
+    stops = told_by(log.met, log.scene).stops
+    times = [at_ns for at_ns, _ in stops]
+    wrong = []
+    for at_ns, line in log.said:
+        message = wire.decode_from_device(line.rstrip(b"\n"))
+        if not isinstance(message, (wire.Said, wire.Ready)) or message.estop:
+            continue
+        known = bisect_right(times, at_ns)
+        if known and stops[known - 1][1]:
+            wrong.append(f"clear at {at_ns} ns, set since {times[known - 1]} ns")
+    return wrong
+
+
+def holds_before_it_rests(log: RigLog) -> list[str]:
+    """The host never sends the gate to rest, nor stops looking, before it has the pump held."""
+    wrong = []
+    for run in log.runs:
+        flows_from: int | None = None
+        for at_ns, line in run.wrote:
+            message = _from_host(line)
+            if isinstance(message, (wire.Hold, wire.Stop)):
+                flows_from = None
+            elif isinstance(message, wire.Flow):
+                flows_from = at_ns
+            elif isinstance(message, wire.Rest) and flows_from is not None:
+                wrong.append(f"run {run.number}: rest at {at_ns} ns, flow since {flows_from} ns")
+            if flows_from is not None and 0 < run.camera.stopped_ns < at_ns:
+                wrong.append(f"run {run.number}: blind and flowing at {at_ns} ns")
+                break
+    return wrong
+
+
+def _from_host(line: bytes) -> object:
+    try:
+        return wire.decode_from_host(line.rstrip(b"\n"))
+    except wire.BadLine:
+        return None
 
 
 def held_in_the_end(log: RigLog) -> list[str]:
@@ -306,6 +349,8 @@ INVARIANTS: dict[str, Invariant] = {
     "unsafe": unsafe,
     "gate_only_as_told": gate_only_as_told,
     "pump_only_as_told": pump_only_as_told,
+    "stop_clears_by_its_edge": stop_clears_by_its_edge,
+    "holds_before_it_rests": holds_before_it_rests,
     "held_in_the_end": held_in_the_end,
     "answers_say_why": answers_say_why,
     "queue_is_bounded": queue_is_bounded,

@@ -20,7 +20,7 @@ from drivers.frame_numbers import FrameNumbers
 from drivers.mmcore_camera import MMCoreCameraSettings
 from drivers.ports import CameraInfo, Clock, Frame
 from hardware_sim.detections import InView
-from hardware_sim.gate_log import GateEdge
+from hardware_sim.gate_log import Edge
 from hardware_sim.scene_settings import SceneSettings
 from hardware_sim.spheroids import draw_spheroid
 from hardware_sim.stage import Stage, TruthSink
@@ -31,6 +31,7 @@ _MARGIN_UM = 400.0
 _LARGEST_UM = 450.0
 _GIVES_WAY_UM = 40.0
 _KEPT = 256
+_STEP_NS = 10_000_000
 _NO_PIXELS = np.zeros((1, 1), np.uint8)
 
 
@@ -55,7 +56,7 @@ class LightStage(Stage):
         )
         self._middle_px = (settings.camera.height_px - 1) / 2
 
-    def skip(self, exposed_ns: int, new_edges: Sequence[GateEdge]) -> None:
+    def skip(self, exposed_ns: int, new_edges: Sequence[Edge]) -> None:
         """Move to a time; whoever touches another then gives way sideways."""
         super().skip(exposed_ns, new_edges)
         x_um = self._flock.x_um
@@ -144,7 +145,7 @@ class FrameSource:
     Args:
         stage: the bodies; its time zero is ``origin_ns``.
         origin_ns: host time of exposure 0.
-        edges: all switches of the gate so far, in order.
+        edges: all switches of gate and pump so far, in order.
         on_frame: what becomes of each frame on its way to the queue; frames that it gives out may
             be none, or several.
 
@@ -156,7 +157,7 @@ class FrameSource:
         self,
         stage: LightStage,
         origin_ns: int,
-        edges: Callable[[], Sequence[GateEdge]],
+        edges: Callable[[], Sequence[Edge]],
         on_frame: OnFrame = as_they_are,
     ) -> None:
         self._stage = stage
@@ -195,7 +196,10 @@ class FrameSource:
         """Nobody looks: let the bodies move on to a time."""
         self._planned = None
         self._queue.clear()
-        self._skip(now_ns)
+        step_ns = _STEP_NS  # what switched meanwhile is known after the first step
+        while self._stage.at_ns < now_ns:
+            self._skip(min(self._stage.at_ns + step_ns, now_ns))
+            step_ns = _STEP_NS if self._stage.moves else now_ns
 
     def elapsed_ns(self, index: int) -> int:
         """What the camera's clock shows at an exposure."""
@@ -266,6 +270,7 @@ class LightCamera:
 
     Attributes:
         index_of: frame number as the controller knows it -> index of the exposure.
+        stopped_ns: when it was last told to stop, 0 before.
     """
 
     def __init__(self, source: FrameSource, settings: MMCoreCameraSettings, clock: Clock) -> None:
@@ -276,6 +281,7 @@ class LightCamera:
         self._exposures = ExposureClock(settings.transfer())
         self._heard_ns = 0
         self._running = False
+        self.stopped_ns = 0
         self._seen: dict[int, tuple[InView, ...]] = {}
         self.index_of: dict[int, int] = {}
 
@@ -324,6 +330,8 @@ class LightCamera:
 
     def stop(self) -> None:
         """Expose no more."""
+        if self._running:
+            self.stopped_ns = self._clock.now_ns()
         self._running = False
         self._source.disarm(self._clock.now_ns())
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from drivers.ports import Pixels
 from hardware_sim.bodies import CloudBody
-from hardware_sim.gate_log import GateEdge
+from hardware_sim.gate_log import Edge
 from hardware_sim.optics import Sensor
 from hardware_sim.real_source import RealSource
 from hardware_sim.scene_settings import SceneSettings
@@ -88,7 +88,7 @@ class Scene(Stage):
     def advance(
         self,
         exposed_ns: int,
-        new_edges: Sequence[GateEdge],
+        new_edges: Sequence[Edge],
         number: int,
         out: Pixels | None = None,
     ) -> Pixels:
@@ -96,7 +96,7 @@ class Scene(Stage):
 
         Args:
             exposed_ns: host time of mid-exposure, not before that of the last call.
-            new_edges: switches of the gate that the scene hasn't been given yet, in order.
+            new_edges: switches of gate and pump that the scene hasn't been given yet, in order.
             number: the camera's number of the frame, for the truth.
             out: (height, width) array to render into, or None for a new one.
         """

@@ -15,7 +15,7 @@ import numpy as np
 from hardware_sim.body_spec import BodySpec
 from hardware_sim.feed import Arrival, arrivals
 from hardware_sim.flow import LiquidTravel
-from hardware_sim.gate_log import GateEdge
+from hardware_sim.gate_log import Edge
 from hardware_sim.scene_settings import SceneSettings
 from hardware_sim.travellers import Entry, Floats, Flock, Traveller, entries
 from hardware_sim.truth_log import BodyTruth
@@ -30,6 +30,11 @@ class TruthSink(Protocol):
     def write(self, truth: BodyTruth) -> None:
         """One body."""
         ...
+
+    @property
+    def moves(self) -> bool:
+        """Whether the liquid moves, as far as the last `skip` can tell."""
+        return self._travel.moves_at(self._last_ns)
 
     def end(self, **counts: int) -> None:
         """No more will come."""
@@ -86,12 +91,12 @@ class Stage:
         """The bodies in the channel now, seen or not yet seen."""
         return list(self._flock.travellers)
 
-    def skip(self, exposed_ns: int, new_edges: Sequence[GateEdge]) -> None:
+    def skip(self, exposed_ns: int, new_edges: Sequence[Edge]) -> None:
         """Move to a time; nobody looks.
 
         Args:
             exposed_ns: host time, not before that of the last call.
-            new_edges: switches of the gate that the stage hasn't been given yet, in order.
+            new_edges: switches of gate and pump that the stage hasn't been given yet, in order.
         """
         self._travel.add(new_edges)
         liquid_um = self._travel.at_um(exposed_ns)
@@ -100,6 +105,11 @@ class Stage:
         self._settle_fates(before_um, exposed_ns)
         self._last_ns, self._last_liquid_um = exposed_ns, liquid_um
         self._prepare(liquid_um)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the liquid moves, as far as the last `skip` can tell."""
+        return self._travel.moves_at(self._last_ns)
 
     def end(self, **counts: int) -> None:
         """End the truth: bodies still in flight that were seen, then the last line."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drivers import protocol as wire
-from hardware_sim.campaign_device import PUMP, Arrived, Booted, Jumped, Met
+from hardware_sim.campaign_device import PUMP, Arrived, Booted, Jumped, Met, Pressed
 from hardware_sim.campaign_plan import CampaignScene
 
 _MAX_OPENING_US = 5_000_000
@@ -45,6 +45,8 @@ class Told:
         refused: (host ns, reason) of each line that must be refused as it stands.
         ahead: (host ns, id) of new openings that lie well ahead: none of them is late.
         begun: (host ns, what had ended before) of each new session, where there is no doubt.
+        stops: (host ns, whether the emergency stop is latched from then on), in order; one that
+            the watchdog latches may be told later than it was.
         queued: (tag of the session, id, ids of the openings that were alive then).
     """
 
@@ -54,6 +56,7 @@ class Told:
     refused: list[tuple[int, str]] = field(default_factory=list)
     ahead: list[tuple[int, int]] = field(default_factory=list)
     begun: list[tuple[int, str]] = field(default_factory=list)
+    stops: list[tuple[int, bool]] = field(default_factory=list)
     queued: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
 
 
@@ -81,6 +84,7 @@ class _Reader:
     knows_conflicts: bool
     estop: bool = True
     low: bool = False
+    pin: bool = False
     flowing_us: int | None = None
     pump_order: _Order = field(default_factory=lambda: _Order())
     stop_order: _Order = field(default_factory=lambda: _Order())
@@ -97,8 +101,9 @@ class _Reader:
     cancelled: set[int] = field(default_factory=set)
     alive: dict[int, tuple[str, int, int]] = field(default_factory=dict)
 
-    def boot(self) -> None:
+    def boot(self, at_ns: int) -> None:
         """All is forgotten; what was alive ended when the board was reset, before this."""
+        self.at_ns = at_ns
         self.latch(self.heard_us + self.watchdog_us)
         self.boots += 1
         self.nonce, self.past, self.buffer, self.tripped = 0, [], b"", False
@@ -151,7 +156,7 @@ class _Reader:
 
         Silence is told by the counter: one that jumps back lets the watchdog wait for longer.
         """
-        before_us, after_us = jump.before_us, jump.after_us
+        self.at_ns, before_us, after_us = jump.at_ns, jump.before_us, jump.after_us
         self.watch(before_us)
         for command_id, (outlet, begin, end) in list(self.alive.items()):
             if begin <= before_us:
@@ -164,6 +169,13 @@ class _Reader:
             self.flow_until(before_us)
             self.flowing_us = after_us
         self.watch(after_us)
+
+    def pressed(self, button: Pressed) -> None:
+        """The emergency stop's button."""
+        self.at_ns, self.pin = button.at_ns, button.down
+        if button.down:
+            self.watch(button.device_us)
+            self.latch(button.device_us)
 
     def order(self, message: wire.Hold | wire.Flow | wire.Stop | wire.Reset, now_us: int) -> None:
         """A level: of the pump, or of the emergency stop."""
@@ -182,7 +194,9 @@ class _Reader:
         elif message.level == 0:
             self.low = self.estop
         elif message.level == 1:
-            self.estop = self.estop and not self.low
+            if self.low and not self.pin and self.estop:
+                self.estop = False
+                self.told.stops.append((self.at_ns, False))
             self.low = False
 
     def hold(self, now_us: int) -> None:
@@ -200,6 +214,7 @@ class _Reader:
         self.hold(now_us)
         self.end_all(now_us)
         self.estop, self.low = True, False
+        self.told.stops.append((self.at_ns, True))
 
     def hello(self, message: wire.Hello, now_us: int) -> None:
         """A session, unless its nonce was used before."""
@@ -279,9 +294,11 @@ def told_by(met: Sequence[Met], scene: CampaignScene) -> Told:
     reader = _Reader(scene.device.outlets, scene.device.queue >= _NEVER_FULL)
     for one in met:
         if isinstance(one, Booted):
-            reader.boot()
+            reader.boot(one.at_ns)
         elif isinstance(one, Jumped):
             reader.jumped(one)
+        elif isinstance(one, Pressed):
+            reader.pressed(one)
         else:
             reader.arrived(one)
     reader.latch(reader.heard_us + reader.watchdog_us)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from drivers.ports import Clock
 from hardware_sim.dispenser_board import SimulatedBoard
 from hardware_sim.dispenser_model import SimDispenserSettings
+from hardware_sim.gate_log import Edge, GateEdge, PumpEdge, StopEdge
 
 # The firmware's counter wraps: it must look at it more often than that.
 _LOOKS_EVERY_NS = 1_000_000_000
@@ -17,18 +18,22 @@ class Notes:
         self.gate: list[tuple[int, str, int]] = []
         self.pump: list[tuple[int, bool]] = []
         self.stop: list[tuple[int, str]] = []
+        self.edges: list[Edge] = []
 
     def switched(self, switched_ns: int, outlet: str, effective_ns: int) -> None:
         """The valve's pin was switched."""
         self.gate.append((switched_ns, outlet, effective_ns))
+        self.edges.append(GateEdge(switched_ns, outlet, effective_ns))
 
     def pumped(self, switched_ns: int, held: bool) -> None:
         """The pump's pin was switched."""
         self.pump.append((switched_ns, held))
+        self.edges.append(PumpEdge(switched_ns, held))
 
     def latched(self, at_ns: int, cause: str) -> None:
         """The emergency stop was latched or cleared."""
         self.stop.append((at_ns, cause))
+        self.edges.append(StopEdge(at_ns, cause))
 
 
 class VirtualBoard(SimulatedBoard):
@@ -37,6 +42,7 @@ class VirtualBoard(SimulatedBoard):
     def __init__(self, settings: SimDispenserSettings, start_ns: int) -> None:
         self.now_ns = start_ns
         self.notes = Notes()
+        self.notes.edges.append(PumpEdge(start_ns, True))
         super().__init__(settings, start_ns, self.notes)
 
     def host_ns(self) -> int:
@@ -89,6 +95,7 @@ class VirtualDispenser:
             first; it starts held.
         stop_edges: when the emergency stop was latched or cleared: (host ns, cause or nothing),
             oldest first; it starts latched by POWER.
+        edges: all three as `hardware_sim.gate_log` has them, with the pump's start.
     """
 
     def __init__(
@@ -101,6 +108,7 @@ class VirtualDispenser:
         self.gate_edges = notes.gate
         self.pump_edges = notes.pump
         self.stop_edges = notes.stop
+        self.edges = notes.edges
         self.link = VirtualLink(self._board, self, clock)
 
     def device_us(self, host_ns: int) -> int:

@@ -17,6 +17,7 @@ from drivers.ports import (
     Frame,
     Pedal,
     Pump,
+    PumpState,
     Refused,
     Stopped,
 )
@@ -28,10 +29,11 @@ from sorter.gaps import Gaps
 from sorter.journal import Journal
 from sorter.life import Life, RunState
 from sorter.limits import Progress
-from sorter.liquid import FOREVER_NS, Liquid
+from sorter.liquid import Liquid
 from sorter.object_row import object_row, telling_crops
 from sorter.oversight import Oversight
 from sorter.pipeline import DecidedObject, Pipeline
+from sorter.priming import Priming
 from sorter.record_rows import FrameRow, Level, ObjectRow
 from sorter.record_sink import RecordSink
 from sorter.schedule import Scheduler
@@ -46,11 +48,9 @@ class Controller:
     """One run of the loop over given parts; `sorter.build` wires them.
 
     Args:
-        prime_ns: nothing is collected for so long after the first frame.
+        priming: until when nothing is collected.
         pump: what holds the flow; without one, nothing does.
         oversight: looks for faults; a replay has none.
-        flowing_before: bodies may be between view and junction when the run starts, and nobody has
-            seen them: priming lasts until even the slowest has passed, and nothing is opened.
     """
 
     def __init__(
@@ -65,10 +65,9 @@ class Controller:
         view: ViewGeometry,
         record: RecordSink,
         journal: Journal,
-        prime_ns: int,
+        priming: Priming,
         pump: Pump | None = None,
         oversight: Oversight | None = None,
-        flowing_before: bool = False,
     ) -> None:
         self._clock = clock
         self._camera = camera
@@ -79,13 +78,11 @@ class Controller:
         self._view = view
         self._books = Books(record, clock)
         self._journal = journal
-        self._prime_ns = prime_ns
+        self._priming = priming
         self._pump = pump
         self._oversight = oversight
-        self._flowing_before = flowing_before
         self._asked: list[tuple[RunState, str, str]] = []
         self._ready_ns = 0
-        self._primed_ns = 0
         self._drain_ns: int | None = None
         self._waits_in_view = False
         self._last_frame: Frame | None = None
@@ -119,7 +116,6 @@ class Controller:
         self._dispenser.arm()
         if self._pump is not None:
             self._pump.start(self._clock.now_ns())
-        self._primed_ns = FOREVER_NS  # until the first frame tells
         self._to(RunState.PRIMING, now_ns, "run", "started")
 
     def ask(self, state: RunState, by: str, why: str) -> None:
@@ -185,8 +181,7 @@ class Controller:
             self._hear(event, now_ns)
         if self._pump is not None:
             self._pump.step(now_ns)
-        if self.life.state is RunState.PRIMING and now_ns >= self._primed_ns:
-            self._to(RunState.RUNNING, now_ns, "run", "primed")
+        self._watch_flow(now_ns)
         frame = self._camera.pop()
         n_objects = 0
         if frame is not None:
@@ -219,9 +214,21 @@ class Controller:
             elif state is RunState.PRIMING:
                 if self._pump is not None:
                     self._pump.resume(now_ns)
-                # What lies between view and junction was lost sight of.
-                self._primed_ns = now_ns + max(self._prime_ns, self._view.flush_ns)
+                self._priming.again()
                 self._to(RunState.PRIMING, now_ns, by, why)
+
+    def _watch_flow(self, now_ns: int) -> None:
+        """Prime until the flow is known to run and all that nobody saw has passed; pause when it
+        is held though nobody asked for that."""
+        flows = self._pump is None or self._pump.status().state is PumpState.RUNNING
+        if self.life.state is RunState.PRIMING:
+            if flows and not self._priming.flows:
+                self._journal.flowing()
+                self._priming.flowing(now_ns)
+            if now_ns >= self._priming.until_ns:
+                self._to(RunState.RUNNING, now_ns, "run", "primed")
+        elif self.life.state is RunState.RUNNING and not flows:
+            self.ask(RunState.PAUSED, "fault:pump_failed", "the pump is held, nobody asked for it")
 
     def _hold_and_rest(self, now_ns: int) -> None:
         """Flow held first, then the gate to rest: nothing may arrive between the two."""
@@ -244,8 +251,7 @@ class Controller:
             self._gaps.passed_over(frame)
             return 0
         liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
-        if last is None:
-            self._answer_start(frame, liquid_ns)
+        self._priming.looked(frame.exposed_ns)
         self._lost = self._answer_gap(frame, liquid_ns)
         result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
         self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)
@@ -282,13 +288,6 @@ class Controller:
         self._books.frame(row)
         if self._oversight is not None:
             self._oversight.frame(row, self._lost, self._in_view)
-
-    def _answer_start(self, frame: Frame, liquid_ns: float) -> None:
-        """Prime; whoever is past the view, or too far through it to be tracked, goes to rest."""
-        self._primed_ns = frame.exposed_ns + self._prime_ns
-        if self._flowing_before:
-            self._primed_ns = frame.exposed_ns + max(self._prime_ns, self._view.flush_ns)
-            self._scheduler.blind(liquid_ns, liquid_ns + self._view.flush_ns)
 
     def _answer_gap(self, frame: Frame, liquid_ns: float) -> int:
         """Lost frames, their number: where a body could have passed unseen, the gate stays shut."""
@@ -327,7 +326,7 @@ class Controller:
         """Why nothing seen now may be collected, whatever it is."""
         if self._drain_ns is not None and track.first_exposed_ns > self._drain_ns:
             return Reason.STOPPING
-        if track.first_exposed_ns < self._primed_ns:
+        if track.first_exposed_ns < self._priming.until_ns:
             return Reason.PRIMING
         return None
 

@@ -30,7 +30,7 @@ class Tracker:
         self.width_px = width_px
         self.tracks: list[Track] = []
         self._to_learn: deque[Track] = deque()
-        self.pulsation = PulsationEstimator(settings.pulsation, unknown=settings.speed_tolerance)
+        self.pulsation = self._unknown_beat()
         self._lost_views = LostViews(width_px * pitch_um / settings.max_speed_um_s * 1e9)
         self._next_id = 1
 
@@ -122,10 +122,18 @@ class Tracker:
         return math.hypot(along_um, other.last_y_um - track.last_y_um) < reach_um
 
     def drain(self) -> list[Track]:
-        """End all tracks, for the end of a run."""
+        """End all tracks: the run ends, or the flow is held.
+
+        The pump's beat is forgotten with them: when the flow goes on, it begins anew.
+        """
         ended = [track for track in self.tracks if not track.ended]
         self.tracks = []
+        self._to_learn.clear()
+        self.pulsation = self._unknown_beat()
         return ended
+
+    def _unknown_beat(self) -> PulsationEstimator:
+        return PulsationEstimator(self.settings.pulsation, unknown=self.settings.speed_tolerance)
 
     def _enters(self, detection: Detection) -> bool:
         """Cut off by the left edge: its size and place are not known yet."""

@@ -139,7 +139,7 @@ def _rig(limits: LimitSettings, duration_s: float, prime_s: float, *, shadow: bo
         port=SerialLinkSettings(port="virtual"),
         liquid=LiquidSettings(displaced_um=0.0),
         limits=limits,
-        run=RunSettings(duration_s=duration_s, shadow=shadow, prime_s=prime_s),
+        run=RunSettings(duration_s=duration_s, shadow=shadow, prime_s=prime_s, channel_empty=True),
     )
 
 
