@@ -131,14 +131,17 @@ def holds_before_it_rests(log: RigLog) -> list[str]:
     wrong = []
     for run in log.runs:
         flows_from: int | None = None
+        rests: set[int] = set()
         for at_ns, line in run.wrote:
             message = _from_host(line)
             if isinstance(message, (wire.Hold, wire.Stop)):
                 flows_from = None
             elif isinstance(message, wire.Flow):
                 flows_from = at_ns
-            elif isinstance(message, wire.Rest) and flows_from is not None:
-                wrong.append(f"run {run.number}: rest at {at_ns} ns, flow since {flows_from} ns")
+            elif isinstance(message, wire.Rest) and message.number not in rests:
+                rests.add(message.number)  # it is said again until it is answered
+                if flows_from is not None:
+                    wrong.append(f"run {run.number}: rest at {at_ns}, flow since {flows_from} ns")
             if flows_from is not None and 0 < run.camera.stopped_ns < at_ns:
                 wrong.append(f"run {run.number}: blind and flowing at {at_ns} ns")
                 break

@@ -20,6 +20,7 @@ _MAX_OPENING_US = 5_000_000
 _MAX_AHEAD_US = 60_000_000
 _PAST_SESSIONS = 4
 _NEVER_FULL = 64
+_NEVER_NS = 1 << 62
 _IN_DOUBT_US = 3_000
 _NUMBERS_KEPT_US = 598_000_000  # ten minutes, less what the device's whole seconds leave open
 
@@ -301,5 +302,6 @@ def told_by(met: Sequence[Met], scene: CampaignScene) -> Told:
             reader.pressed(one)
         else:
             reader.arrived(one)
+    reader.at_ns = _NEVER_NS
     reader.latch(reader.heard_us + reader.watchdog_us)
     return reader.told
