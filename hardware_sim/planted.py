@@ -18,8 +18,11 @@ from drivers.firmware import openings as openings_module
 from drivers.firmware import wire as wire_module
 from drivers.firmware.core import Core
 from drivers.firmware.openings import DONE, REFUSED, Openings
-from sorter.controller import Controller
+from drivers.firmware.safety import Safety
+from drivers.pump_output import DevicePump
+from sorter.priming import Priming
 from sorter.schedule import Scheduler
+from sorter.view import ViewGeometry
 
 Bug = Callable[[], AbstractContextManager[None]]
 
@@ -156,13 +159,30 @@ def _renamed(line: bytes) -> bytes:
     return line
 
 
+def estop_by_level() -> AbstractContextManager[None]:
+    """The emergency stop clears by a level 1, whatever came before."""
+    plain = Safety.reset
+
+    def by_level(self: Safety, number: int, level: int, now_s: int) -> str:
+        self._low = True
+        return plain(self, number, level, now_s)
+
+    return _instead(Safety, "reset", by_level)
+
+
+def hold_not_sent() -> AbstractContextManager[None]:
+    """The pump is never told to hold."""
+    return _instead(DevicePump, "hold", lambda self, now_ns: None)
+
+
 def start_unwatched() -> AbstractContextManager[None]:
     """A run takes the channel for empty when it starts."""
+    plain = Priming.__init__
 
-    def primed(self: Controller, *start: object) -> None:
-        self._primed_ns = 0
+    def trusting(self: Priming, view: ViewGeometry, prime_ns: int, *, empty: bool) -> None:
+        plain(self, view, prime_ns, empty=True)
 
-    return _instead(Controller, "_answer_start", primed)
+    return _instead(Priming, "__init__", trusting)
 
 
 PLANTED: dict[str, Bug] = {
@@ -172,10 +192,12 @@ PLANTED: dict[str, Bug] = {
     "CRC skipped": crc_skipped,
     "wrap compared wrongly": wrap_compared_wrongly,
     "watchdog dead": watchdog_dead,
+    "e-stop level for edge": estop_by_level,
     "queue overflow": queue_overflow,
     "interval not widened by the clock's bound": bound_not_added,
     "conflict ignored": conflict_ignored,
     "resend under a new id": resend_under_new_id,
+    "hold not sent": hold_not_sent,
     "start taken for an empty channel": start_unwatched,
 }
 """Every bug, by the name that bars print."""
