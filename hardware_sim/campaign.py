@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Any
 
 from hardware_sim.campaign_rig import CampaignRig, RigLog
@@ -24,6 +25,7 @@ FAULTS_A_RIG = 1000
 UNSAFE_FROM_UM = 30.0
 LEAST_IN_STATE = 100
 _AHEAD = 4
+_PIXELS = 1 << 23
 _SHOWN = 20
 UNACCOUNTED = ("objects_accounted_for", "commands_accounted_for", "only_recorded_commands")
 
@@ -36,7 +38,7 @@ class RigResult:
     """A rig in figures; small, and travels between processes.
 
     Attributes:
-        seed: the rig's own; `replay` takes it.
+        seed: the rig's own; `run_rig` takes it.
         faults: how many struck; ``objects``: bodies of 30 µm and more that came into view.
         runs: by how they ended. openings: stays of the gate away from rest.
         hidden: bodies in collect that passed for part of another (`invariants.hidden_unseen`).
@@ -61,8 +63,9 @@ class RigResult:
 
 
 def run_rig(seed: int, faults: int) -> RigResult:
-    """One rig, from its seed to the verdict."""
-    log = CampaignRig(seed, faults, load_bundle("default")).run()
+    """One rig, from its seed to the verdict; the seed also tells whether it goes through pixels."""
+    pixels = bool(seed & _PIXELS)
+    log = CampaignRig(seed, 1 if pixels else faults, load_bundle("default"), pixels=pixels).run()
     return result_of(log)
 
 
@@ -155,6 +158,7 @@ class Campaign:
             "violations": {name: self.wrong(name) for name in INVARIANTS},
             "digest": hashed.hexdigest(),
             "rigs": len(self.rigs),
+            "pixel_rigs": sum(bool(rig.seed & _PIXELS) for rig in self.rigs),
             "virtual_s": round(sum(rig.virtual_s for rig in self.rigs), 1),
             "openings": sum(rig.openings for rig in self.rigs),
             "decided_collect": sum(rig.collected for rig in self.rigs),
@@ -170,9 +174,9 @@ class Campaign:
         }
 
 
-def sub_seed(seed: int, number: int) -> int:
-    """Seed of a campaign's rig; rigs of different campaigns differ."""
-    return (seed << 24) + number
+def sub_seed(seed: int, number: int, *, pixels: bool = False) -> int:
+    """Seed of a campaign's rig; rigs of different campaigns differ, and so do the two sorts."""
+    return (seed << 24) + pixels * _PIXELS + number
 
 
 def run_campaign(
@@ -180,6 +184,7 @@ def run_campaign(
     seed: int,
     *,
     workers: int = 2,
+    pixel_rigs: int = 0,
     faults_a_rig: int = FAULTS_A_RIG,
     progress: Progress = lambda faults, objects: None,
 ) -> Campaign:
@@ -187,6 +192,7 @@ def run_campaign(
 
     Args:
         faults: how many.
+        pixel_rigs: so many rigs, of one run each, go through pixels; they come first.
         seed: of everything, 0 and up.
         workers: processes; 1: this one.
         faults_a_rig: after so many a rig is judged and another begins.
@@ -197,31 +203,30 @@ def run_campaign(
             f"no campaign of {faults} faults from seed {seed}", do="Count from 1 and 0"
         )
     campaign = Campaign(seed)
-    wanted = min(faults, faults_a_rig)
-    for result in _results(seed, wanted, workers):
+    seeds = chain(
+        (sub_seed(seed, number, pixels=True) for number in range(pixel_rigs)),
+        (sub_seed(seed, number) for number in count()),
+    )
+    for result in _results(seeds, min(faults, faults_a_rig), workers):
         campaign.rigs.append(result)
         progress(campaign.faults, campaign.objects)
-        if campaign.faults >= faults:
+        if campaign.faults >= faults and len(campaign.rigs) >= pixel_rigs:
             break
     return campaign
 
 
-def _results(seed: int, wanted: int, workers: int) -> Iterator[RigResult]:
-    """Results in the order of the sub-seeds, without end."""
+def _results(seeds: Iterator[int], wanted: int, workers: int) -> Iterator[RigResult]:
+    """Results in the order of the seeds, without end."""
     if workers == 1:
-        number = 0
-        while True:
-            yield run_rig(sub_seed(seed, number), wanted)
-            number += 1
+        for seed in seeds:
+            yield run_rig(seed, wanted)
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context)
     try:
         under_way: deque[Future[RigResult]] = deque()
-        number = 0
         while True:
             while len(under_way) < workers * _AHEAD:
-                under_way.append(pool.submit(run_rig, sub_seed(seed, number), wanted))
-                number += 1
+                under_way.append(pool.submit(run_rig, next(seeds), wanted))
             yield under_way.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)

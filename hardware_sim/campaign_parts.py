@@ -6,6 +6,7 @@ clock lets the faults strike whose time has come.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +16,13 @@ from numpy.typing import NDArray
 
 from drivers.dispenser import SerialDispenser
 from drivers.ports import Command, Frame
-from hardware_sim.detections import DetectionVision
 from hardware_sim.fault_acts import KINDS
 from hardware_sim.faults import Fault, Injector
 from hardware_sim.virtual_camera import VirtualClock
 from hardware_sim.virtual_rig import Trace
 from sorter.detection import Detection
 from sorter.errors import RecordError
+from sorter.pipeline import PixelVision, Vision
 from sorter.record_rows import (
     CommandRow,
     CommandUpdate,
@@ -116,10 +117,22 @@ class RigClock(VirtualClock):
             raise Deadlocked("the run does not end")
 
 
+class PixelEyes:
+    """The shipped `PixelVision`; of pixels nobody can say which body a detection shows."""
+
+    def __init__(self, inner: PixelVision) -> None:
+        self.detect = inner.detect
+        self.classify = inner.classify
+        self.hides_body = inner.hides_body
+        self.settle = inner.settle
+        self.alone: Counter[int] = Counter()
+        self.hidden: Counter[int] = Counter()
+
+
 class CampaignVision:
     """`sorter.pipeline.Vision` whose network may be slow, or fail."""
 
-    def __init__(self, inner: DetectionVision, injector: Injector, clock: RigClock) -> None:
+    def __init__(self, inner: Vision, injector: Injector, clock: RigClock) -> None:
         self._inner = inner
         self._injector = injector
         self._clock = clock

@@ -127,6 +127,25 @@ def rig_of_seed(seed: int) -> CampaignScene:
     return CampaignScene(scene, rig, device)
 
 
+def pixel_rig_of_seed(seed: int) -> CampaignScene:
+    """The same with few bodies, which pass through each other, and with the shipped settings."""
+    light = rig_of_seed(seed)
+    plain = scene_of(DemoSettings(seed=seed, rate_hz=1.0, unhealthy=0.3))
+    scene = plain.model_copy(
+        update={
+            "gate_log": None,
+            "truth_log": None,
+            "flow": light.scene.flow,
+            "feed": plain.feed.model_copy(update={"lead_in_s": 0.4}),
+        }
+    )
+    shipped = rig_of(DemoSettings(seed=seed), scene, "virtual")
+    rig = light.rig.model_copy(
+        update={"camera": shipped.camera, "track": shipped.track, "decide": shipped.decide}
+    )
+    return CampaignScene(scene, rig, light.device)
+
+
 def draw_run(
     random: Random, injector: Injector, now_ns: int, blind_s: float, *, first: bool
 ) -> RunPlan:

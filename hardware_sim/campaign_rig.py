@@ -27,18 +27,32 @@ from hardware_sim.campaign_parts import (
     Deadlocked,
     Killed,
     NotedDispenser,
+    PixelEyes,
     RigClock,
 )
-from hardware_sim.campaign_plan import CampaignScene, RunPlan, draw_run, rig_of_seed
+from hardware_sim.campaign_plan import (
+    CampaignScene,
+    RunPlan,
+    draw_run,
+    pixel_rig_of_seed,
+    rig_of_seed,
+)
 from hardware_sim.detections import DetectionVision
 from hardware_sim.fault_acts import KINDS, NetworkFailed, Pieces
 from hardware_sim.faults import Fault, Injector, Kind, Place, Struck
 from hardware_sim.gate_log import GateEdge
-from hardware_sim.light_camera import FrameSource, LightCamera, LightStage, RawFrame
+from hardware_sim.light_camera import (
+    FrameSource,
+    LightCamera,
+    LightStage,
+    PixelStage,
+    RawFrame,
+)
 from hardware_sim.truth_log import BodyTruth
 from hardware_sim.virtual_link import VirtualDispenser
 from models.bundle import Bundle
-from sorter.build import build_controller, build_pump
+from models.infer import Classifier
+from sorter.build import build_controller, build_pump, build_vision
 from sorter.controller import Controller
 from sorter.errors import LinkError, RecordError, SorterError
 from sorter.guarantees import hold
@@ -90,7 +104,7 @@ class RunLog:
     plan: RunPlan
     record: CampaignRecord
     camera: LightCamera
-    vision: DetectionVision
+    vision: DetectionVision | PixelEyes
     dispenser: NotedDispenser | None = None
     ended: str = ""
     error: str = ""
@@ -136,18 +150,26 @@ class CampaignRig:
     Args:
         seed: of everything.
         faults: so many are drawn at least.
-        bundle: whose operating point is used; its network is not.
+        bundle: whose operating point is used, and whose network where there are pixels.
         make_core: the firmware.
+        pixels: bodies are rendered, found and judged as on a real rig; otherwise drawn from what
+            that was measured to give.
     """
 
     def __init__(
-        self, seed: int, faults: int, bundle: Bundle, make_core: MakeCore | None = None
+        self,
+        seed: int,
+        faults: int,
+        bundle: Bundle,
+        make_core: MakeCore | None = None,
+        *,
+        pixels: bool = False,
     ) -> None:
         self._seed = seed
         self._wanted = faults
         self._bundle = bundle
         self._random = Random(f"campaign {seed}")
-        self.scene = rig_of_seed(seed)
+        self.scene = pixel_rig_of_seed(seed) if pixels else rig_of_seed(seed)
         self._clock = RigClock(START_NS, self._wakes)
         self._state: Callable[[], str] = lambda: "off"
         self._injector = Injector(KINDS, lambda: self._state(), self._act)
@@ -162,7 +184,11 @@ class CampaignRig:
         )
         self._device = VirtualDispenser(self.scene.device, self._clock, self._board)
         self._truths = Truths()
-        stage = LightStage(self.scene.scene, self._truths, START_NS)
+        stage: LightStage | PixelStage
+        if pixels:
+            stage = PixelStage(self.scene.scene, START_NS, truth=self._truths)
+        else:
+            stage = LightStage(self.scene.scene, self._truths, START_NS)
         self._source = FrameSource(stage, START_NS, lambda: self._device.edges, self._on_frame)
         self._stage = stage
         self._port = PortGone()
@@ -222,14 +248,17 @@ class CampaignRig:
         )
         record = CampaignRecord(self._injector, clock)
         camera = LightCamera(self._source, rig.camera, clock)
-        vision = DetectionVision(
-            camera.seen_in,
-            pitch_um=rig.camera.pitch_um,
-            width_px=rig.camera.width_px,
-            height_px=rig.camera.height_px,
-            weigh_below_um=rig.decide.weigh_below_um,
-            seed=self._seed,
-        )
+        if isinstance(self._stage, LightStage):
+            vision: DetectionVision | PixelEyes = DetectionVision(
+                camera.seen_in,
+                pitch_um=rig.camera.pitch_um,
+                width_px=rig.camera.width_px,
+                height_px=rig.camera.height_px,
+                weigh_below_um=rig.decide.weigh_below_um,
+                seed=self._seed,
+            )
+        else:
+            vision = PixelEyes(build_vision(rig, self._bundle, Classifier(self._bundle)))
         nonce = 1 + self._random.getrandbits(32) % 0xFFFFFFFF
         run = RunLog(number, nonce, clock.time_ns, plan, record, camera, vision)
         self.log.runs.append(run)

@@ -1,9 +1,9 @@
-"""A camera without pixels: the same motion, exposure times, delays and stalls, and no picture.
+"""A camera for campaigns: runs come and go, bodies flow on, and frames mostly carry no picture.
 
-A frame carries no image; whoever looks at it asks the camera which bodies it shows. Below
-`LightCamera`, which numbers and dates frames with the very parts that the shipped driver uses,
-stands `FrameSource`: the sensor and the core's frame queue, which go on from run to run and where
-frames get lost.
+With a `LightStage`, whoever looks at a frame asks the camera which bodies it shows; with a
+`PixelStage` it has pixels. Below `LightCamera`, which numbers and dates frames with the very parts
+that the shipped driver uses, stands `FrameSource`: the sensor and the core's frame queue, which go
+on from run to run and where frames get lost.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import numpy as np
 from drivers.exposure_clock import ExposureClock
 from drivers.frame_numbers import FrameNumbers
 from drivers.mmcore_camera import MMCoreCameraSettings
-from drivers.ports import CameraInfo, Clock, Frame
+from drivers.ports import CameraInfo, Clock, Frame, Pixels
 from hardware_sim.detections import InView
 from hardware_sim.gate_log import Edge
+from hardware_sim.scene import Scene
 from hardware_sim.scene_settings import SceneSettings
 from hardware_sim.spheroids import draw_spheroid
 from hardware_sim.stage import Stage, TruthSink
@@ -33,6 +34,14 @@ _GIVES_WAY_UM = 40.0
 _KEPT = 256
 _STEP_NS = 10_000_000
 _NO_PIXELS = np.zeros((1, 1), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a frame shows: bodies without a picture, or a picture."""
+
+    bodies: tuple[InView, ...]
+    pixels: Pixels
 
 
 class LightStage(Stage):
@@ -91,11 +100,11 @@ class LightStage(Stage):
             y_um = float(flock.y_um[which]) + by_um
             flock.y_um[which] = min(max(y_um, -most_um), most_um)
 
-    def look(self, at_ns: int, index: int) -> tuple[InView, ...]:
+    def look(self, index: int) -> Shown:
         """The bodies in view now, in the frame with that index; the truth remembers them."""
         settings = self._settings
         pitch_um, width_px = settings.optics.pitch_um, settings.camera.width_px
-        seconds, flock = self._seconds(at_ns), self._flock
+        seconds, flock = self._seconds(self.at_ns), self._flock
         seen: list[InView] = []
         for i in np.flatnonzero(flock.x_um < self._view_um + _MARGIN_UM).tolist():
             traveller = flock.travellers[i]
@@ -109,7 +118,15 @@ class LightStage(Stage):
             angle = entry.rolling_rad_s * (seconds - traveller.entered_s)
             defocus_um = float(flock.z_um[i]) - settings.focus_um
             seen.append(InView(entry.body, entry.group, entry.spec, x_px, y_px, defocus_um, angle))
-        return tuple(seen)
+        return Shown(tuple(seen), _NO_PIXELS)
+
+
+class PixelStage(Scene):
+    """Bodies in the flow, and the picture that a frame shows of them."""
+
+    def look(self, index: int) -> Shown:
+        """The picture with that index; the truth remembers who is in it."""
+        return Shown((), self.expose(index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +138,14 @@ class RawFrame:
         image_number: the core's count since the camera was armed.
         elapsed_ns: the camera's own time of it.
         received_ns: host time at which it had arrived.
-        seen: the bodies that it shows.
+        shown: what is on it.
     """
 
     index: int
     image_number: int
     elapsed_ns: int
     received_ns: int
-    seen: tuple[InView, ...]
+    shown: Shown
 
 
 OnFrame = Callable[["FrameSource", RawFrame], Sequence[RawFrame]]
@@ -155,7 +172,7 @@ class FrameSource:
 
     def __init__(
         self,
-        stage: LightStage,
+        stage: LightStage | PixelStage,
         origin_ns: int,
         edges: Callable[[], Sequence[Edge]],
         on_frame: OnFrame = as_they_are,
@@ -230,10 +247,10 @@ class FrameSource:
             self._planned = None
             at_ns = exposed_ns(self._camera, self._origin_ns, index)
             self._skip(at_ns)
-            seen = self._stage.look(at_ns, index)
+            shown = self._stage.look(index)
             stamp, self._stamp = self._stamp, None
             elapsed_ns = self.elapsed_ns(index) if stamp is None else stamp
-            raw = RawFrame(index, self._images, elapsed_ns, due_ns, seen)
+            raw = RawFrame(index, self._images, elapsed_ns, due_ns, shown)
             self._images += 1
             behind, self._behind = self._behind, None
             self._queue.extend(self._on_frame(self, raw))
@@ -314,10 +331,11 @@ class LightCamera:
         number = self._numbers.next(raw.image_number, raw.elapsed_ns, raw.received_ns)
         exposure = self._exposures.observe(raw.elapsed_ns, raw.received_ns)
         self.index_of[number] = raw.index
-        self._seen[number] = raw.seen
+        self._seen[number] = raw.shown.bodies
         if len(self._seen) > _KEPT:
             del self._seen[next(iter(self._seen))]
-        return Frame(_NO_PIXELS, number, exposure.exposed_ns, exposure.error_ns, raw.received_ns)
+        pixels, error_ns = raw.shown.pixels, exposure.error_ns
+        return Frame(pixels, number, exposure.exposed_ns, error_ns, raw.received_ns)
 
     def seen_in(self, frame: Frame) -> tuple[InView, ...]:
         """The bodies that one of the last frames shows."""

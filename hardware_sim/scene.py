@@ -20,7 +20,7 @@ from hardware_sim.real_source import RealSource
 from hardware_sim.scene_settings import SceneSettings
 from hardware_sim.specks import speck_or_body
 from hardware_sim.spheroids import Body, BodySpec, Patch, draw_spheroid, make_body
-from hardware_sim.stage import Stage
+from hardware_sim.stage import Stage, TruthSink
 from hardware_sim.travellers import Entry
 from hardware_sim.truth_log import TruthWriter
 from sorter.errors import SettingsError
@@ -73,6 +73,7 @@ class Scene(Stage):
         origin_ns: int = 0,
         executor: Executor | None = None,
         appearance: Appearance | None = None,
+        truth: TruthSink | None = None,
     ) -> None:
         self._executor = executor
         self._looks = appearance or appearance_of(settings)
@@ -81,9 +82,8 @@ class Scene(Stage):
             camera.width_px, camera.height_px, camera.bit_depth, settings.optics, settings.seed
         )
         self._bodies: dict[int, Future[Body]] = {}
-        super().__init__(
-            settings, self._looks.draw_spheroid, TruthWriter(settings.truth_log), origin_ns
-        )
+        told = truth or TruthWriter(settings.truth_log)
+        super().__init__(settings, self._looks.draw_spheroid, told, origin_ns)
 
     def advance(
         self,
@@ -101,7 +101,11 @@ class Scene(Stage):
             out: (height, width) array to render into, or None for a new one.
         """
         self.skip(exposed_ns, new_edges)
-        seconds = self._seconds(exposed_ns)
+        return self.expose(number, out)
+
+    def expose(self, number: int, out: Pixels | None = None) -> Pixels:
+        """Render the frame of the time that it was moved to; arguments as in `advance`."""
+        seconds = self._seconds(self.at_ns)
         return self._sensor.expose(self._patches(seconds, number), time_s=seconds, out=out)
 
     def _comes(self, entry: Entry) -> None:

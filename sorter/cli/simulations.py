@@ -9,7 +9,16 @@ import typer
 from sorter.cli.app import JsonFlag, console_err, console_out, put_json, told
 from sorter.errors import CheckFailed
 
-_HEAD = ("faults", "objects", "unsafe", "unaccounted", "deadlocks", "openings", "digest")
+_HEAD = (
+    "faults",
+    "objects",
+    "pixel_rigs",
+    "unsafe",
+    "unaccounted",
+    "deadlocks",
+    "openings",
+    "digest",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +35,9 @@ def sim_campaign(
     workers: Annotated[
         int, typer.Option(min=1, max=64, help="processes; the result is the same for any number")
     ] = 2,
+    pixels: Annotated[
+        int, typer.Option(min=0, help="so many rigs, of one run each, go through pixels")
+    ] = 0,
     replay: Annotated[
         int | None, typer.Option(help="run one rig again, by the number of a failing one")
     ] = None,
@@ -51,7 +63,7 @@ def sim_campaign(
                 what = f"{done} faults on {objects} objects"
                 shown.update(task, completed=min(done, faults), description=what)
 
-            campaign = run_campaign(faults, seed, workers=workers, progress=tell)
+            campaign = run_campaign(faults, seed, workers=workers, pixel_rigs=pixels, progress=tell)
     else:
         from hardware_sim.campaign import FAULTS_A_RIG
 

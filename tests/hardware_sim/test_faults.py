@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from hardware_sim.fault_acts import KINDS, NetworkFailed
 from hardware_sim.faults import AT_ONCE, MS, Fault, Injector, Kind
-from hardware_sim.light_camera import FrameSource, RawFrame
+from hardware_sim.light_camera import FrameSource, RawFrame, Shown
 from sorter.errors import RecordError
 
 LINE = b"PING 0000ABCD 0001*1234\n"
@@ -173,7 +174,7 @@ class Source:
         self.behind.append(raw)
 
 
-RAW = RawFrame(7, 5, 70 * MS, 80 * MS, ())
+RAW = RawFrame(7, 5, 70 * MS, 80 * MS, Shown((), np.empty((0, 0), np.uint8)))
 
 
 def through(name: str, *u: float) -> tuple[Source, Sequence[RawFrame]]:

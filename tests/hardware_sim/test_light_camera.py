@@ -101,7 +101,7 @@ def test_bodies_that_run_into_each_other_give_way() -> None:
         stage.skip(START_NS + n * 10_000_000, ())
         singles = [
             (b.x_px, b.y_px, b.spec.diameter_um / 1.73)
-            for b in stage.look(stage.at_ns, n)
+            for b in stage.look(n).bodies
             if b.group is None and b.spec.kind == "spheroid"
         ]
         for a, b in combinations(singles, 2):
