@@ -35,6 +35,7 @@ _LASTING_BLIND = [kind for kind in _LASTING if kind.place not in ("ack", "report
 _ENDING_PAUSED = [kind for kind in ENDING if "paused" in kind.states]
 _LASTING_PAUSED = [kind for kind in _LASTING if "paused" in kind.states]
 _PAUSED_SHARE = 0.15
+_BLIND_WEATHER = 0.4  # share of the weather while a long run collects nothing yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +164,19 @@ def draw_run(
 
 
 def _draw_long(random: Random, injector: Injector, now_ns: int, blind_s: float) -> RunPlan:
-    length_s = blind_s + random.uniform(2.0, 8.0)
+    length_s = blind_s + random.uniform(3.0, 9.0)
+    over_s = length_s + 1.0
+    if random.random() < 0.6:
+        over_s = random.uniform(blind_s, length_s + 0.6)
+        _add(injector, random, now_ns, over_s, draw_kind(ENDING, random).name)
     rate_hz = random.choice(_WEATHER_HZ)
     t_s = random.expovariate(rate_hz)
-    while t_s < length_s + 1.0:
-        kinds = _LASTING if t_s > blind_s else _LASTING_BLIND
-        _add(injector, random, now_ns, t_s, draw_kind(kinds, random).name)
+    while t_s < over_s:
+        if t_s > blind_s:
+            _add(injector, random, now_ns, t_s, draw_kind(_LASTING, random).name)
+        elif random.random() < _BLIND_WEATHER:
+            _add(injector, random, now_ns, t_s, draw_kind(_LASTING_BLIND, random).name)
         t_s += random.expovariate(rate_hz)
-    if random.random() < 0.6:
-        at_s = random.uniform(blind_s, length_s + 0.6)
-        _add(injector, random, now_ns, at_s, draw_kind(ENDING, random).name)
     wishes: tuple[tuple[int, RunState], ...] = ()
     if random.random() < _PAUSED_SHARE:
         at_s, for_s = random.uniform(0.1, length_s), log_between(0.02, 1.0, random.random())

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from random import Random
 from typing import Any
 
+from drivers import protocol as wire
 from drivers.dispenser import DispenserSettings
 from hardware_sim.campaign_device import (
     CampaignBoard,
@@ -48,6 +50,7 @@ from hardware_sim.light_camera import (
     PixelStage,
     RawFrame,
 )
+from hardware_sim.told import Told, told_by
 from hardware_sim.truth_log import BodyTruth
 from hardware_sim.virtual_link import VirtualDispenser
 from models.bundle import Bundle
@@ -112,9 +115,15 @@ class RunLog:
     wrote: list[tuple[int, bytes]] = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@dataclass
 class RigLog:
-    """All that is known of a rig that is over, for `hardware_sim.invariants`."""
+    """All that is known of a rig that is over, for `hardware_sim.invariants`.
+
+    Attributes:
+        edges: what the gate did to the liquid.
+        stays: when the gate's pin led away from rest; flows: when the pump's let it run.
+        met: what the device met; said: what it said, (host ns, line).
+    """
 
     seed: int
     scene: CampaignScene
@@ -127,6 +136,16 @@ class RigLog:
     said: list[tuple[int, bytes]] = field(default_factory=list)
     faults: list[Struck] = field(default_factory=list)
     ended_ns: int = 0
+
+    @cached_property
+    def told(self) -> Told:
+        """What the host's lines allowed."""
+        return told_by(self.met, self.scene)
+
+    @cached_property
+    def answers(self) -> list[tuple[int, Any]]:
+        """What the device said, (host ns, message)."""
+        return [(at_ns, wire.decode_from_device(line.rstrip(b"\n"))) for at_ns, line in self.said]
 
 
 class _Operator:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from drivers import protocol as wire
 from hardware_sim.campaign_rig import RigLog, RunLog
-from hardware_sim.told import Allowed, told_by
+from hardware_sim.told import Allowed
 from hardware_sim.truth_log import Truth
 from hardware_sim.verdict import TrackRow, judge, match_tracks
 from sorter.liquid import Liquid
@@ -84,7 +84,7 @@ def _unrecorded(run: RunLog) -> list[int]:
 def gate_only_as_told(log: RigLog) -> list[str]:
     """The pin leads away from rest only while a line says so that came whole, in time, once, in the
     present session, and was not withdrawn; and never when the host has been silent too long."""
-    told = told_by(log.met, log.scene)
+    told = log.told
     wrong = []
     for stay in log.stays:
         off_us = stay.on_us if stay.off_us is None else stay.off_us
@@ -99,7 +99,7 @@ def gate_only_as_told(log: RigLog) -> list[str]:
 def pump_only_as_told(log: RigLog) -> list[str]:
     """The pump's output lets it run only from a `FLOW` on that came whole, in the present session,
     with the emergency stop cleared by its edge; and never when the host is silent for too long."""
-    told = told_by(log.met, log.scene)
+    told = log.told
     wrong = []
     for flow in log.flows:
         off_us = flow.on_us if flow.off_us is None else flow.off_us
@@ -113,11 +113,10 @@ def pump_only_as_told(log: RigLog) -> list[str]:
 def stop_clears_by_its_edge(log: RigLog) -> list[str]:
     """The device never says that its emergency stop is clear while it is not: it clears by a level
     0 and then a level 1, both after it was set and with the button let go."""
-    stops = told_by(log.met, log.scene).stops
+    stops = log.told.stops
     times = [at_ns for at_ns, _ in stops]
     wrong = []
-    for at_ns, line in log.said:
-        message = wire.decode_from_device(line.rstrip(b"\n"))
+    for at_ns, message in log.answers:
         if not isinstance(message, (wire.Said, wire.Ready)) or message.estop:
             continue
         known = bisect_right(times, at_ns)
@@ -172,12 +171,11 @@ def _first_untold(openings: list[Allowed], on_us: int, off_us: int) -> int | Non
 def answers_say_why(log: RigLog) -> list[str]:
     """A damaged line and one of another session are refused, with that reason, and no other is; an
     opening that lies ahead is not called late; a session knows what ended before it."""
-    told = told_by(log.met, log.scene)
+    told = log.told
     refused: Counter[tuple[int, str]] = Counter()
     late: set[tuple[int, int]] = set()
     begun: dict[int, str] = {}
-    for at_ns, line in log.said:
-        message = wire.decode_from_device(line.rstrip(b"\n"))
+    for at_ns, message in log.answers:
         if isinstance(message, wire.Nak) and message.reason in ("CRC", "SESSION"):
             refused[at_ns, message.reason] += 1
         elif isinstance(message, wire.Nak) and message.reason == "LATE":
@@ -197,10 +195,9 @@ def answers_say_why(log: RigLog) -> list[str]:
 
 def queue_is_bounded(log: RigLog) -> list[str]:
     """The device never says that it has queued more openings than it holds."""
-    messages = (wire.decode_from_device(line.rstrip(b"\n")) for _, line in log.said)
-    acked = {(m.tag, m.id) for m in messages if isinstance(m, wire.Ack)}
+    acked = {(m.tag, m.id) for _, m in log.answers if isinstance(m, wire.Ack)}
     wrong = []
-    for tag, command_id, alive in told_by(log.met, log.scene).queued:
+    for tag, command_id, alive in log.told.queued:
         held = sum((tag, other) in acked for other in alive)
         if (tag, command_id) in acked and held >= log.scene.device.queue:
             wrong.append(f"id {command_id} of session {tag:04X} beside {held} others")
@@ -215,7 +212,7 @@ def at_rest_in_the_end(log: RigLog) -> list[str]:
 def only_recorded_commands(log: RigLog) -> list[str]:
     """Every opening on the wire is one that the scheduler sent, under one id, with one content; and
     it is in the record, unless the controller died between sending and recording it."""
-    told = told_by(log.met, log.scene)
+    told = log.told
     known: dict[tuple[int, int], tuple[str, int, int]] = {}
     wrong: list[str] = []
     for run in log.runs:
