@@ -17,7 +17,6 @@ from drivers.ports import (
     Frame,
     Pedal,
     Pump,
-    PumpState,
     Refused,
     Stopped,
 )
@@ -25,6 +24,7 @@ from sorter.books import Books
 from sorter.decide import Decision, Reason
 from sorter.errors import RunFault
 from sorter.faults import Fault, FaultKind, Response
+from sorter.flow import Flow
 from sorter.gaps import Gaps
 from sorter.journal import Journal
 from sorter.life import Life, RunState
@@ -42,6 +42,7 @@ from sorter.track import Arrival, Track
 from sorter.view import ViewGeometry
 
 STATUS_PERIOD_NS = 400_000_000
+_SORTING = (RunState.RUNNING, RunState.DRAINING)
 
 
 class Controller:
@@ -79,7 +80,7 @@ class Controller:
         self._books = Books(record, clock)
         self._journal = journal
         self._priming = priming
-        self._pump = pump
+        self._flow = Flow(pump)
         self._oversight = oversight
         self._asked: list[tuple[RunState, str, str]] = []
         self._ready_ns = 0
@@ -99,11 +100,8 @@ class Controller:
 
     def progress(self, now_ns: int) -> Progress:
         """How far the run has come."""
-        volume_ul = None
-        if self._pump is not None and self._pump.abilities().volume:
-            volume_ul = self._pump.status().volume_ul
         outside_s = (now_ns - self._ready_ns) / 1e9
-        return Progress(self.counters.executed, volume_ul, outside_s)
+        return Progress(self.counters.executed, self._flow.volume_ul, outside_s)
 
     def start(self, now_ns: int) -> None:
         """Start camera and flow. Raises `CameraError`, `DispenserError`, `PumpError`.
@@ -114,8 +112,7 @@ class Controller:
         self._to(RunState.READY, now_ns, "run", "everything answers")
         self._camera.start()
         self._dispenser.arm()
-        if self._pump is not None:
-            self._pump.start(self._clock.now_ns())
+        self._flow.start(self._clock.now_ns())
         self._to(RunState.PRIMING, now_ns, "run", "started")
 
     def ask(self, state: RunState, by: str, why: str) -> None:
@@ -145,8 +142,7 @@ class Controller:
 
         The flow is held first: nothing flows unwatched.
         """
-        if self._pump is not None:
-            self._pump.hold(self._clock.now_ns())
+        self._flow.hold(self._clock.now_ns())
         self._camera.stop()
 
     def stop(self, now_ns: int) -> None:
@@ -179,8 +175,7 @@ class Controller:
         self._obey(now_ns)
         for event in self._dispenser.step(now_ns):
             self._hear(event, now_ns)
-        if self._pump is not None:
-            self._pump.step(now_ns)
+        self._flow.step(now_ns)
         self._watch_flow(now_ns)
         frame = self._camera.pop()
         n_objects = 0
@@ -212,28 +207,29 @@ class Controller:
                 self._books.rulings(self._scheduler.hold(now_ns), now_ns)
                 self._close_books(Reason.HELD, now_ns)
             elif state is RunState.PRIMING:
-                if self._pump is not None:
-                    self._pump.resume(now_ns)
+                self._flow.resume(now_ns)
                 self._priming.again()
                 self._to(RunState.PRIMING, now_ns, by, why)
 
     def _watch_flow(self, now_ns: int) -> None:
-        """Prime until the flow is known to run and all that nobody saw has passed; pause when it
-        is held though nobody asked for that."""
-        flows = self._pump is None or self._pump.status().state is PumpState.RUNNING
+        """Prime until the flow is known to run and all that nobody saw has passed.
+
+        Raises `RunFault` when it is held later though nobody asked for that: what is under way
+        does not arrive when it was expected.
+        """
         if self.life.state is RunState.PRIMING:
-            if flows and not self._priming.flows:
+            if not self._priming.flows and self._flow.runs:
                 self._journal.flowing()
                 self._priming.flowing(now_ns)
             if now_ns >= self._priming.until_ns:
                 self._to(RunState.RUNNING, now_ns, "run", "primed")
-        elif self.life.state is RunState.RUNNING and not flows:
-            self.ask(RunState.PAUSED, "fault:pump_failed", "the pump is held, nobody asked for it")
+        elif self.life.state in _SORTING and self._flow.fails:
+            what = "the pump is held, and nobody asked for that"
+            raise self._stopped_by(FaultKind.PUMP_FAILED, now_ns, what)
 
     def _hold_and_rest(self, now_ns: int) -> None:
         """Flow held first, then the gate to rest: nothing may arrive between the two."""
-        if self._pump is not None:
-            self._pump.hold(now_ns)
+        self._flow.hold(now_ns)
         self._dispenser.rest(now_ns)
 
     def _take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
@@ -337,13 +333,17 @@ class Controller:
             self._books.rulings(self._scheduler.refused(event.id, now_ns), now_ns)
         elif isinstance(event, Stopped):
             what = f"the emergency stop is latched ({event.cause}): flow held, gate at rest"
-            fault = Fault(FaultKind.EMERGENCY_STOP, now_ns, what)
-            self.note(fault, Response.STOP)
-            raise RunFault(what, on=fault.kind.value, do=fault.do)
+            raise self._stopped_by(FaultKind.EMERGENCY_STOP, now_ns, what)
         elif isinstance(event, Pedal) and event.down:
             paused = self.life.state is RunState.PAUSED
             wish = RunState.PRIMING if paused else RunState.PAUSED
             self.ask(wish, "pedal", "foot switch")
+
+    def _stopped_by(self, kind: FaultKind, now_ns: int, what: str) -> RunFault:
+        """Note a fault that stops the run; to be raised."""
+        fault = Fault(kind, now_ns, what)
+        self.note(fault, Response.STOP)
+        return RunFault(what, on=kind.value, do=fault.do)
 
     def _close_books(self, reason: Reason, now_ns: int) -> None:
         """Decide what is still in view, and rule all that waits to rest."""
