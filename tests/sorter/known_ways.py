@@ -131,7 +131,7 @@ class Ticking:
         """Nothing is held."""
 
 
-def _rig(limits: LimitSettings, duration_s: float, prime_s: float, *, shadow: bool) -> RigSettings:
+def _rig(limits: LimitSettings, run: RunSettings) -> RigSettings:
     return RigSettings(
         camera=MMCoreCameraSettings(
             config_file=Path("none.cfg"), pitch_um=PITCH_UM, width_px=WIDTH_PX
@@ -139,7 +139,7 @@ def _rig(limits: LimitSettings, duration_s: float, prime_s: float, *, shadow: bo
         port=SerialLinkSettings(port="virtual"),
         liquid=LiquidSettings(displaced_um=0.0),
         limits=limits,
-        run=RunSettings(duration_s=duration_s, shadow=shadow, prime_s=prime_s, channel_empty=True),
+        run=run,
     )
 
 
@@ -162,6 +162,7 @@ def sort(
     stop: StopRequest = lambda: None,
     wishes: Sequence[tuple[float, RunState]] = (),
     prime_s: float = 0.0,
+    channel_empty: bool = True,
     silent_from_s: float = np.inf,
     early: Collection[int] = (),
     watch: WatchSettings | None = None,
@@ -174,6 +175,7 @@ def sort(
 
     Args:
         wishes: states that are asked for so many seconds after the start.
+        channel_empty: nothing is between view and junction at the start.
         silent_from_s: from when on the camera gives no frames.
         early: numbers of frames whose times are before those of the frames before them.
         watch: looks for faults by these limits; nobody looks without.
@@ -182,7 +184,10 @@ def sort(
         limits: what ends the run.
         meddle: called once a turn with the device and the time.
     """
-    rig = _rig(limits or LimitSettings(), duration_s, prime_s, shadow=shadow)
+    run = RunSettings(
+        duration_s=duration_s, shadow=shadow, prime_s=prime_s, channel_empty=channel_empty
+    )
+    rig = _rig(limits or LimitSettings(), run)
     clock, trace = VirtualClock(START_NS), Trace()
     device = VirtualDispenser(SimDispenserSettings(), clock)
     dispenser = SerialDispenser(device.link, clock, draw_session=lambda: 1)
