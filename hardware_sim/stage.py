@@ -31,11 +31,6 @@ class TruthSink(Protocol):
         """One body."""
         ...
 
-    @property
-    def moves(self) -> bool:
-        """Whether the liquid moves, as far as the last `skip` can tell."""
-        return self._travel.moves_at(self._last_ns)
-
     def end(self, **counts: int) -> None:
         """No more will come."""
         ...
