@@ -207,7 +207,7 @@ class _Reader:
 
     def flow_until(self, now_us: int) -> None:
         """The pump might run until now."""
-        if self.flowing_us is not None:
+        if self.flowing_us is not None and self.flowing_us < now_us:
             self.told.flows.append(Allowed(self.boots, PUMP, self.flowing_us, now_us))
 
     def latch(self, now_us: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from drivers import protocol as wire
 from hardware_sim.campaign import RigResult, result_of, run_campaign, run_rig, sub_seed
 from hardware_sim.campaign_device import Stay
 from hardware_sim.campaign_rig import CampaignRig, RigLog
@@ -90,6 +91,35 @@ def test_a_gate_that_stays_open_is_found(log: RigLog) -> None:
     stay = Stay(1, "collect", 5_000_000_000, 77)
     meddled = replace(log, stays=[stay])
     assert "at_rest_in_the_end" in check(meddled)
+
+
+def test_a_stop_that_is_said_to_be_clear_while_it_is_set_is_found(log: RigLog) -> None:
+    line = wire.encode(wire.Said(1, 0, "-", "", True))
+    meddled = replace(log, said=[(log.met[0].at_ns, line), *log.said])
+    assert set(check(meddled)) == {"stop_clears_by_its_edge"}
+
+
+def test_a_gate_that_rests_while_it_flows_is_found(log: RigLog) -> None:
+    run = next(run for run in log.runs if run.wrote)
+    nonce = run.nonce
+    flow, hold, rest = wire.Flow(nonce, 1), wire.Hold(nonce, 2), wire.Rest(nonce, 3)
+    for messages, wrong in (
+        ((flow, rest), True),
+        ((flow, hold, rest), False),
+        ((hold, rest, flow, rest), False),  # it is only said again
+    ):
+        wrote = [(n, wire.encode(message)) for n, message in enumerate(messages)]
+        meddled = replace(log, runs=[replace(run, wrote=wrote)])
+        assert ("holds_before_it_rests" in check(meddled)) is wrong
+
+
+def test_a_rig_through_pixels_is_repeatable_and_nothing_is_wrong() -> None:
+    seed = sub_seed(2, 1, pixels=True)
+    once, again = run_rig(seed, 1), run_rig(seed, 1)
+    assert once == again
+    assert once.wrong == {}
+    assert sum(once.runs.values()) == 1
+    assert once.objects > 1
 
 
 def test_a_run_that_hangs_or_breaks_is_found(log: RigLog) -> None:

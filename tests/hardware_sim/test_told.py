@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drivers import protocol as wire
-from hardware_sim.campaign_device import Arrived, Booted, Met
+from hardware_sim.campaign_device import Arrived, Booted, Jumped, Met, Pressed
 from hardware_sim.campaign_plan import rig_of_seed
 from hardware_sim.told import Told, told_by
 
@@ -131,3 +131,50 @@ def test_bytes_come_in_pieces() -> None:
     told = told_by(met, rig_of_seed(1))
     assert told.asked == [(NONCE, 7, ("collect", 100 * MS, 50 * MS))]
     assert [one.boot for one in told.openings] == [1]
+
+
+def at(at_ms: int, line: bytes, ahead_ms: int = 0) -> Arrived:
+    """A line, by a counter that is so far ahead of the host's time."""
+    return Arrived(at_ms * 1_000_000, (at_ms + ahead_ms) * MS, line)
+
+
+def jump(at_ms: int, by_ms: int) -> Jumped:
+    """Of a counter that went with the host's time."""
+    return Jumped(at_ms * 1_000_000, at_ms * MS, (at_ms + by_ms) * MS)
+
+
+def allowed(met: list[Met]) -> list[tuple[int, int]]:
+    """Flows, ms by the device's counter."""
+    return [(f.from_us // MS, f.to_us // MS) for f in told_by(met, rig_of_seed(1)).flows]
+
+
+def flowing_from_10_ms() -> list[Met]:
+    return [Booted(0), *(at(at_ms, line) for at_ms, line in armed((10, FLOW)))]
+
+
+def test_a_counter_that_jumps_ahead_makes_the_watchdog_trip_at_once() -> None:
+    assert allowed([*flowing_from_10_ms(), jump(100, 5_000)]) == [(10, 100)]
+
+
+def test_what_lasts_while_the_counter_jumps_back_lasts_in_both_times() -> None:
+    hold = at(60, wire.encode(wire.Hold(NONCE, 4)), -30)
+    assert allowed([*flowing_from_10_ms(), jump(50, -30), hold]) == [(10, 50), (20, 30)]
+
+
+def button(at_ms: int, *, down: bool) -> Pressed:
+    return Pressed(at_ms * 1_000_000, at_ms * MS, down)
+
+
+def edge(from_ms: int, number: int) -> list[Met]:
+    """Both levels that clear the stop."""
+    lines = ((0, wire.Reset(NONCE, number, 0)), (1, wire.Reset(NONCE, number + 1, 1)))
+    return [at(from_ms + ms, wire.encode(message)) for ms, message in lines]
+
+
+def test_the_button_stops_the_flow_and_no_edge_clears_it_while_it_is_down() -> None:
+    flow = [at(40, wire.encode(wire.Flow(NONCE, 9)))]
+    met = [*flowing_from_10_ms(), button(20, down=True), *edge(25, 5)]
+    assert allowed([*met, *flow]) == [(10, 20)]
+    let_go = [*met, button(30, down=False)]
+    assert allowed([*let_go, *flow]) == [(10, 20)]
+    assert allowed([*let_go, *edge(35, 7), *flow]) == [(10, 20), (40, 1_040)]
