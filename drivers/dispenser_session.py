@@ -307,7 +307,9 @@ class DispenserSession:
             )
         near = self.exposures.count if self.exposures else message.pulses
         count = max(near, wire.unwrap_us(message.pulses, near))
-        last_us = wire.unwrap_us(message.last_us, self.sync.device_us(read_ns))
+        # An answer to a question that is forgotten by now may be the first to come.
+        near_us = self.sync.device_us(read_ns) if self.sync.known else message.last_us
+        last_us = wire.unwrap_us(message.last_us, near_us)
         self.exposures = ExposurePulses(count, last_us, read_ns)
 
     def _note_done(self, command_id: int, now_ns: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from drivers.ports import Pump, PumpAbilities, PumpState, PumpStatus
 from sorter.errors import HardwareError
@@ -63,8 +64,11 @@ class PumpPair:
         self._pump.set_rate_ul_s(rate_ul_s, now_ns)
 
     def status(self) -> PumpStatus:
-        """The pump's own."""
-        return self._pump.status()
+        """The pump's own; unknown when it runs and the output is not known to let it."""
+        said = self._pump.status()
+        if said.state is PumpState.RUNNING is not self._output.status().state:
+            return replace(said, state=PumpState.UNKNOWN)
+        return said
 
     def step(self, now_ns: int) -> None:
         """Step both; hold the output again after a pulse. Raises `PumpError`, `LinkError`."""

@@ -17,6 +17,7 @@ from drivers.ports import Command, Dispenser
 from sorter.decide import Decision, OutletSettings, Reason
 from sorter.liquid import Liquid, Opening, merge
 from sorter.opening_plan import JunctionSettings, Window, plan_opening, window
+from sorter.refused import RefusedBodies
 from sorter.track import Arrival
 from sorter.under_way import Body, Ruling, Sent
 
@@ -65,6 +66,8 @@ class Scheduler:
         self._shadow = shadow
         self._bodies: dict[int, Body] = {}
         self._sent: dict[int, Sent] = {}
+        self._refused = RefusedBodies(liquid, junction)
+        self._moves_otherwise = False
         self._openings: tuple[Opening, ...] = ()
         self._next_command_id = 1
         self._next_blind_id = -1
@@ -113,7 +116,7 @@ class Scheduler:
         """A body's decision. Returns what it undid: commands that would have let it in."""
         body = Body(object_id, arrival, decision.outlet, decision)
         self._bodies[object_id] = body
-        if decision.outlet != self._outlets.rest:
+        if decision.outlet == self._outlets.collect:
             return []
         return self._withdraw_for(body, now_ns)
 
@@ -140,15 +143,22 @@ class Scheduler:
         for body in self._due(now_ns):
             if body.outlet != self._outlets.rest:  # one ruled before it may have undone it
                 rulings += self._rule(body, now_ns)
-        return rulings
+        return rulings + self._look_again(now_ns)
 
     def refused(self, command_id: int, now_ns: int) -> list[Ruling]:
-        """The device will not act on a command: its object goes to rest."""
+        """The device will not act on a command: its object goes to rest.
+
+        Unless another's opening for the same outlet may let it in, or has: then its decision
+        stands, as long as that opening does. The liquid will not jump as it was thought to, so all
+        other openings are looked at again.
+        """
         sent = self._sent.pop(command_id, None)
         if sent is None:
             return []
         self._openings = merge([s.opening for s in self._sent.values()])
-        return self._to_rest(sent.object_id, Reason.LATE, now_ns)
+        self._refused.add(sent.body)
+        self._moves_otherwise = True
+        return self._look_again(now_ns)
 
     def abandon(self, reason: Reason) -> list[Ruling]:
         """Rule everything that has no command to rest, at the end of a run or after a fault."""
@@ -169,6 +179,7 @@ class Scheduler:
             if s.opening.open_ns - int(self._junction.valve_on_ms * 1e6) < now_ns
         }
         self._sent.clear()
+        self._refused.clear()
         self._openings = ()
         waiting = [b for b in self._bodies.values() if b.outlet not in (None, self._outlets.rest)]
         rulings = [
@@ -248,7 +259,7 @@ class Scheduler:
             body.outlet = self._outlets.rest
             return Ruling(body.id, body.decision, self._changed(body.decision, Reason.SHADOW), None)
         self._dispenser.send(command, now_ns)
-        self._sent[command.id] = Sent(command, body.id, opening)
+        self._sent[command.id] = Sent(command, body, opening)
         self._openings = merge([*self._openings, opening])
         return Ruling(body.id, body.decision, body.decision, command)
 
@@ -296,7 +307,7 @@ class Scheduler:
         return any(o.open_ns < late_ns and early_ns < o.close_ns for o in openings)
 
     def _withdraw_for(self, body: Body, now_ns: int) -> list[Ruling]:
-        """Withdraw commands that would let `body` in, though it is bound for rest."""
+        """Withdraw commands that would let `body` in where it is not bound for."""
         theirs = self._window(body, self._openings)
         guard_ns = self._junction.jitter_ns + self._bound_ns(now_ns)
         rulings: list[Ruling] = []
@@ -304,7 +315,8 @@ class Scheduler:
             if self._sent.get(sent.command.id) is not sent:
                 continue  # one withdrawn before took it along
             coming = sent.opening.close_ns > now_ns and not sent.withdrawn
-            if coming and theirs.overlaps(sent.opening, guard_ns):
+            elsewhere = sent.opening.outlet != body.outlet
+            if coming and elsewhere and theirs.overlaps(sent.opening, guard_ns):
                 rulings += self._withdraw(sent, now_ns)
         return rulings
 
@@ -318,23 +330,41 @@ class Scheduler:
             # jumped and will jump back.
             closes_ns = max(now_ns + int(self._junction.valve_off_ms * 1e6), sent.opening.open_ns)
             closed = Opening(sent.opening.outlet, sent.opening.open_ns, closes_ns)
-            kept = Sent(sent.command, sent.object_id, closed, withdrawn=True)
+            kept = Sent(sent.command, sent.body, closed, withdrawn=True)
             self._sent[sent.command.id] = kept
             last_in_ns = closes_ns + self._junction.guard_ns
         self._openings = merge([s.opening for s in self._sent.values()])
+        self._moves_otherwise = True
         body = self._bodies.get(sent.object_id)
         if body is None or self._window(body, self._openings).early_ns < last_in_ns:
             return []
         return self._to_rest(sent.object_id, Reason.CONFLICT, now_ns)
 
+    def _look_again(self, now_ns: int) -> list[Ruling]:
+        """Where an opening fell away, the liquid moves otherwise than all others were planned for:
+        withdraw those that now meet somebody, and rule those that it alone would have let in."""
+        rulings: list[Ruling] = []
+        while self._moves_otherwise:
+            self._moves_otherwise = False
+            for body in list(self._bodies.values()):
+                if self._sent and body.outlet not in (None, self._outlets.collect):
+                    rulings += self._withdraw_for(body, now_ns)
+        for body in self._refused.take_unserved(self._openings):
+            rulings += self._rest(body, Reason.LATE, now_ns)
+        return rulings
+
     def _to_rest(self, object_id: int, reason: Reason, now_ns: int | None) -> list[Ruling]:
-        """Rule an object to rest, or to recheck where the rig has it and there is time."""
+        """Rule an object that is under way to rest."""
         body = self._bodies.get(object_id)
-        if body is None or body.decision is None:
+        return [] if body is None else self._rest(body, reason, now_ns)
+
+    def _rest(self, body: Body, reason: Reason, now_ns: int | None) -> list[Ruling]:
+        """Rule a body to rest; given a time, what would let it in is withdrawn."""
+        if body.decision is None or body.outlet == self._outlets.rest:
             return []
         before, body.decision = body.decision, self._changed(body.decision, reason)
         body.outlet = self._outlets.rest
-        own = [Ruling(object_id, before, body.decision, None)]
+        own = [Ruling(body.id, before, body.decision, None)]
         return own if now_ns is None else own + self._withdraw_for(body, now_ns)
 
     def _changed(self, decision: Decision, reason: Reason) -> Decision:
@@ -361,6 +391,6 @@ class Scheduler:
         old_ns = now_ns - self._liquid.settled_ns
         old = [c for c, s in self._sent.items() if s.opening.close_ns < old_ns]
         for command_id in old:
-            del self._sent[command_id]
+            self._refused.served(self._sent.pop(command_id).opening, self._openings)
         if old:
             self._openings = merge([s.opening for s in self._sent.values()])

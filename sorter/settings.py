@@ -70,8 +70,13 @@ class RunSettings(BaseModel):
     prime_s: float = Field(
         1.0,
         ge=0,
-        description="nothing is collected for so long after the first frame; the channel must "
-        "hold no bodies at the start, s",
+        description="nothing is collected for at least so long after the first frame, s",
+    )
+    channel_empty: bool = Field(
+        False,
+        description="the operator knows that there are no bodies between view and junction at the "
+        "start; otherwise nothing is collected until the slowest one has passed, whose speed is "
+        "track.min_speed_um_s",
     )
     drain_s: float = Field(
         4.0, gt=0, description="longest wait at the end for what is under way, s"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.dispenser import SerialDispenser
 from drivers.mmcore_camera import MMCoreCameraSettings
 from drivers.ports import CameraInfo, Clock, Dispenser, Frame, Pump
 from drivers.serial_link import SerialLinkSettings
@@ -140,6 +141,7 @@ class Story:
 
     Attributes:
         wishes: states that are asked for so many seconds after the start.
+        channel_empty: nothing is between view and junction at the start.
         silent_from_s: from when on the camera gives no frames.
         early: numbers of frames whose times are before those of the frames before them.
         watch: looks for faults by these limits; nobody looks without.
@@ -159,6 +161,7 @@ class Story:
     stop: StopRequest = lambda: None
     wishes: Sequence[tuple[float, RunState]] = ()
     prime_s: float = 0.0
+    channel_empty: bool = True
     silent_from_s: float = np.inf
     early: Collection[int] = ()
     watch: WatchSettings | None = None
@@ -184,7 +187,12 @@ class Story:
             optical_gates=self.gates,
             faults=self.faults,
             recovery=self.recovery,
-            run=RunSettings(duration_s=self.duration_s, shadow=self.shadow, prime_s=self.prime_s),
+            run=RunSettings(
+                duration_s=self.duration_s,
+                shadow=self.shadow,
+                prime_s=self.prime_s,
+                channel_empty=self.channel_empty,
+            ),
         )
 
     def overseer(self, rig: RigSettings, dispenser: Dispenser) -> Overseer | None:
@@ -208,7 +216,12 @@ def sort(bodies: Sequence[Moving], **changes: Any) -> tuple[Trace, list[GateEdge
     def plug() -> Plug:
         return story.cable.plugged_into(device, clock)
 
-    dispenser = build_guarded_dispenser(rig, plug, clock)
+    waits = "hold" in (rig.faults.link_lost, rig.faults.device_reset)
+    dispenser: Dispenser = (
+        build_guarded_dispenser(rig, plug, clock)
+        if waits
+        else SerialDispenser(plug(), clock, draw_session=lambda: 1)
+    )
     dispenser.connect()
     dispenser.arm()
     overseer = story.overseer(rig, dispenser)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from drivers.dispenser import SerialDispenser
 from drivers.ne1000 import NE1000Pump, NE1000Settings
 from drivers.ports import Clock, Dispenser, Pump, PumpAbilities, PumpState, PumpStatus
 from drivers.pump_output import DevicePump
@@ -36,7 +37,8 @@ class Syringe:
     def beside(self, dispenser: Dispenser, clock: Clock) -> Pump:
         self.device = VirtualNE1000(SimNE1000Settings(), clock)
         pump = NE1000Pump(self.device.link, clock, NE1000Settings())
-        return PumpPair(DevicePump(dispenser, clock, lambda: True), pump)
+        assert isinstance(dispenser, SerialDispenser)
+        return PumpPair(DevicePump(dispenser, clock, lambda: dispenser.held), pump)
 
     @property
     def flows(self) -> list[tuple[float, float]]:
