@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from drivers.ports import (
+    Acknowledged,
     Camera,
     Clock,
     Dispenser,
@@ -329,7 +330,9 @@ class Controller:
     def _hear(self, event: DispenserEvent, now_ns: int) -> None:
         """News from the dispenser."""
         self._books.news(event, now_ns)
-        if isinstance(event, Refused):
+        if isinstance(event, Acknowledged):
+            self._scheduler.acknowledged(event.id)
+        elif isinstance(event, Refused):
             self._books.rulings(self._scheduler.refused(event.id, now_ns), now_ns)
         elif isinstance(event, Stopped):
             what = f"the emergency stop is latched ({event.cause}): flow held, gate at rest"

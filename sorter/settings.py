@@ -19,7 +19,7 @@ from sorter.limits import LimitSettings
 from sorter.liquid import LiquidSettings
 from sorter.opening_plan import JunctionSettings
 from sorter.record import RecordSettings
-from sorter.schedule import ScheduleSettings
+from sorter.schedule_settings import ScheduleSettings
 from sorter.segment import SegmentSettings
 from sorter.settings_io import load_toml
 from sorter.track import TrackSettings
