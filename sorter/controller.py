@@ -43,7 +43,6 @@ from sorter.track import Arrival, Track
 from sorter.view import ViewGeometry
 
 STATUS_PERIOD_NS = 400_000_000
-_SORTING = (RunState.RUNNING, RunState.DRAINING)
 
 
 class Controller:
@@ -218,15 +217,16 @@ class Controller:
         Raises `RunFault` when it is held later though nobody asked for that: what is under way
         does not arrive when it was expected.
         """
-        if self.life.state is RunState.PRIMING:
-            if not self._priming.flows and self._flow.runs:
-                self._journal.flowing()
-                self._priming.flowing(now_ns)
-            if now_ns >= self._priming.until_ns:
-                self._to(RunState.RUNNING, now_ns, "run", "primed")
-        elif self.life.state in _SORTING and self._flow.fails:
+        if self._priming.flows and self._flow.fails:
             what = "the pump is held, and nobody asked for that"
             raise self._stopped_by(FaultKind.PUMP_FAILED, now_ns, what)
+        if self.life.state is not RunState.PRIMING:
+            return
+        if not self._priming.flows and self._flow.runs:
+            self._journal.flowing()
+            self._priming.flowing(now_ns)
+        if now_ns >= self._priming.until_ns:
+            self._to(RunState.RUNNING, now_ns, "run", "primed")
 
     def _hold_and_rest(self, now_ns: int) -> None:
         """Flow held first, then the gate to rest: nothing may arrive between the two."""
