@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import nullcontext, suppress
 
 from drivers.ports import (
+    Acknowledged,
     Camera,
     Clock,
     Dispenser,
@@ -44,7 +45,6 @@ from sorter.view import ViewGeometry
 from sorter.whereabouts import Whereabouts
 
 STATUS_PERIOD_NS = 400_000_000
-_SORTING = (RunState.RUNNING, RunState.DRAINING)
 
 
 class Controller:
@@ -238,15 +238,16 @@ class Controller:
         Raises `RunFault` when it is held later though nobody asked for that: what is under way
         does not arrive when it was expected.
         """
-        if self.life.state is RunState.PRIMING:
-            if not self._priming.flows and self._flow.runs:
-                self._journal.flowing()
-                self._priming.flowing(now_ns)
-            if now_ns >= self._priming.until_ns:
-                self._to(RunState.RUNNING, now_ns, "run", "primed")
-        elif self.life.state in _SORTING and self._flow.fails:
+        if self._priming.flows and self._flow.fails:
             what = "the pump is held, and nobody asked for that"
             raise self._stopped_by(FaultKind.PUMP_FAILED, now_ns, what)
+        if self.life.state is not RunState.PRIMING:
+            return
+        if not self._priming.flows and self._flow.runs:
+            self._journal.flowing()
+            self._priming.flowing(now_ns)
+        if now_ns >= self._priming.until_ns:
+            self._to(RunState.RUNNING, now_ns, "run", "primed")
 
     def _take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
         """Sort what a frame shows; returns the number of objects in it."""
@@ -299,7 +300,9 @@ class Controller:
     def _hear(self, event: DispenserEvent, now_ns: int) -> None:
         """News from the dispenser."""
         self._books.news(event, now_ns)
-        if isinstance(event, Refused):
+        if isinstance(event, Acknowledged):
+            self._scheduler.acknowledged(event.id)
+        elif isinstance(event, Refused):
             self._books.rulings(self._scheduler.refused(event.id, now_ns), now_ns)
         elif isinstance(event, Passed) and self._whereabouts is not None:
             self._whereabouts.passed(event)

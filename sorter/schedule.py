@@ -11,30 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from drivers.ports import Command, Dispenser
 from sorter.decide import Decision, OutletSettings, Reason
 from sorter.liquid import Liquid, Opening, merge
-from sorter.opening_plan import JunctionSettings, Window, plan_opening, window
+from sorter.opening_plan import JunctionSettings, Window, plan_opening, stands_until, window
 from sorter.refused import RefusedBodies
+from sorter.schedule_settings import ScheduleSettings
 from sorter.track import Arrival
 from sorter.under_way import Body, Ruling, Sent
 
 LOOK_AGAIN_NS = 5_000_000
-
-
-class ScheduleSettings(BaseModel):
-    """When commands go out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    lead_ms: float = Field(
-        30.0, gt=0, description="a command goes out this long before the gate must move, ms"
-    )
-    min_lead_ms: float = Field(
-        12.0, ge=0, description="later than this before the gate must move is too late, ms"
-    )
 
 
 class Scheduler:
@@ -68,6 +54,7 @@ class Scheduler:
         self._sent: dict[int, Sent] = {}
         self._refused = RefusedBodies(liquid, junction)
         self._moves_otherwise = False
+        self._unsure: set[int] = set()
         self._openings: tuple[Opening, ...] = ()
         self._next_command_id = 1
         self._next_blind_id = -1
@@ -145,6 +132,10 @@ class Scheduler:
                 rulings += self._rule(body, now_ns)
         return rulings + self._look_again(now_ns)
 
+    def acknowledged(self, command_id: int) -> None:
+        """The device has queued a command, and will act on it."""
+        self._unsure.discard(command_id)
+
     def refused(self, command_id: int, now_ns: int) -> list[Ruling]:
         """The device will not act on a command: its object goes to rest.
 
@@ -152,6 +143,7 @@ class Scheduler:
         stands, as long as that opening does. The liquid will not jump as it was thought to, so all
         other openings are looked at again.
         """
+        self._unsure.discard(command_id)
         sent = self._sent.pop(command_id, None)
         if sent is None:
             return []
@@ -179,6 +171,7 @@ class Scheduler:
             if s.opening.open_ns - int(self._junction.valve_on_ms * 1e6) < now_ns
         }
         self._sent.clear()
+        self._unsure.clear()
         self._refused.clear()
         self._openings = ()
         waiting = [b for b in self._bodies.values() if b.outlet not in (None, self._outlets.rest)]
@@ -229,7 +222,7 @@ class Scheduler:
             return []
         soonest_ns = now_ns + int(self._settings.min_lead_ms * 1e6)
         if move_ns < soonest_ns:
-            if not self._stands_until(body.outlet, soonest_ns):
+            if not stands_until(self._openings, body.outlet, soonest_ns, self._junction):
                 return self._to_rest(body.id, Reason.LATE, now_ns)
             move_ns = soonest_ns
         if self._reaches_into_the_unseen(opening):
@@ -260,16 +253,9 @@ class Scheduler:
             return Ruling(body.id, body.decision, self._changed(body.decision, Reason.SHADOW), None)
         self._dispenser.send(command, now_ns)
         self._sent[command.id] = Sent(command, body, opening)
+        self._unsure.add(command.id)
         self._openings = merge([*self._openings, opening])
         return Ruling(body.id, body.decision, body.decision, command)
-
-    def _stands_until(self, outlet: str, time_ns: int) -> bool:
-        """Whether the gate is commanded to stand at `outlet` at `time_ns` already."""
-        off_ns = int(self._junction.valve_off_ms * 1e6)
-        return any(
-            o.outlet == outlet and o.open_ns <= time_ns and o.close_ns - off_ns > time_ns
-            for o in self._openings
-        )
 
     def _reaches_into_the_unseen(self, opening: Opening) -> bool:
         """Whether a body that no frame has shown yet could arrive before the gate is back."""
@@ -298,7 +284,21 @@ class Scheduler:
             waits = other.command_id in self._sent and theirs.late_ns > now_ns
             if waits and not any(theirs.within(o) for o in openings):
                 return True
-        return False
+        return self._would_meet(opening, guard_ns)
+
+    def _would_meet(self, opening: Opening, guard_ns: int) -> bool:
+        """Whether it lets somebody else in if no opening comes that the device has not confirmed:
+        it may refuse them, and that may be heard too late."""
+        if not self._unsure:
+            return False
+        sure = [s.opening for s in self._sent.values() if s.command.id not in self._unsure]
+        openings = merge([*sure, opening])
+        return any(
+            self._may_meet(other, [opening])
+            and self._window(other, openings).overlaps(opening, guard_ns)
+            for other in self._bodies.values()
+            if other.outlet != opening.outlet
+        )
 
     def _may_meet(self, body: Body, openings: Iterable[Opening]) -> bool:
         """Cheap test that spares most bodies the exact window: no jump exceeds `jump_ns`."""
@@ -391,6 +391,7 @@ class Scheduler:
         old_ns = now_ns - self._liquid.settled_ns
         old = [c for c, s in self._sent.items() if s.opening.close_ns < old_ns]
         for command_id in old:
+            self._unsure.discard(command_id)
             self._refused.served(self._sent.pop(command_id).opening, self._openings)
         if old:
             self._openings = merge([s.opening for s in self._sent.values()])

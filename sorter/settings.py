@@ -21,7 +21,7 @@ from sorter.opening_plan import JunctionSettings
 from sorter.pumps import OutputPumpSettings, PumpChoice
 from sorter.record import RecordSettings
 from sorter.recovery import RecoverySettings
-from sorter.schedule import ScheduleSettings
+from sorter.schedule_settings import ScheduleSettings
 from sorter.segment import SegmentSettings
 from sorter.settings_io import load_toml
 from sorter.track import TrackSettings

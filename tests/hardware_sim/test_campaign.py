@@ -103,11 +103,12 @@ def test_a_gate_that_rests_while_it_flows_is_found(log: RigLog) -> None:
     run = next(run for run in log.runs if run.wrote)
     nonce = run.nonce
     flow, hold, rest = wire.Flow(nonce, 1), wire.Hold(nonce, 2), wire.Rest(nonce, 3)
-    for messages, wrong in (
-        ((flow, rest), True),
-        ((flow, hold, rest), False),
-        ((hold, rest, flow, rest), False),  # it is only said again
-    ):
+    cases: list[tuple[list[wire.ToDevice], bool]] = [
+        ([flow, rest], True),
+        ([flow, hold, rest], False),
+        ([hold, rest, flow, rest], False),  # it is only said again
+    ]
+    for messages, wrong in cases:
         wrote = [(n, wire.encode(message)) for n, message in enumerate(messages)]
         meddled = replace(log, runs=[replace(run, wrote=wrote)])
         assert ("holds_before_it_rests" in check(meddled)) is wrong

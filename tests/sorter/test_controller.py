@@ -121,7 +121,8 @@ def test_a_run_into_a_full_channel_collects_when_the_slowest_that_nobody_saw_has
     assert [reason for _, reason in final(trace).values()][-2:] == ["priming", "healthy"]
 
 
-def test_a_pump_that_is_held_unasked_stops_the_run() -> None:
+@pytest.mark.parametrize("channel_empty", [True, False], ids=["running", "priming"])
+def test_a_pump_that_is_held_unasked_stops_the_run(channel_empty: bool) -> None:
     """As by a line that was held up on its way since before the flow."""
     held = wire.encode(wire.Hold(1, 4))
 
@@ -130,7 +131,7 @@ def test_a_pump_that_is_held_unasked_stops_the_run() -> None:
             device.link.write(held)
 
     with pytest.raises(RunFault, match="the pump is held"):
-        sort([Moving(0.3)], meddle=meddle)
+        sort([Moving(0.3)], meddle=meddle, channel_empty=channel_empty)
 
 
 def test_a_pause_sends_what_is_under_way_to_rest_and_ends_with_priming() -> None:

@@ -221,11 +221,28 @@ def test_an_opening_that_falls_away_no_longer_carries_others_past_the_next_one()
     plan.decided(1, arrival(1_000, 40), healthy(), 500 * MS)
     plan.decided(2, arrival(1_106, 1), unhealthy(), 500 * MS)
     plan.decided(3, arrival(1_130, 1), healthy(), 500 * MS)
-    turn(plan, 500, 1_055)
+    turn(plan, 500, 950)
+    plan.acknowledged(dispenser.sent[0].id)
+    turn(plan, 950, 1_055)
     first, second = dispenser.sent
     rulings = plan.refused(first.id, 1_055 * MS)
     assert [r.object_id for r in rulings] == [3, 1]
     assert set(dispenser.cancelled) == {second.id}
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_nobody_relies_on_the_jump_of_an_opening_that_may_be_refused(confirmed: bool) -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000, 40), healthy(), 500 * MS)
+    plan.decided(2, arrival(1_106, 1), unhealthy(), 500 * MS)
+    plan.decided(3, arrival(1_130, 1), healthy(), 500 * MS)
+    turn(plan, 500, 950)
+    if confirmed:
+        plan.acknowledged(dispenser.sent[0].id)
+    rulings = turn(plan, 950, 1_055)
+    third = [r.decision.reason for r in rulings if r.object_id == 3]
+    assert third == [Reason.HEALTHY if confirmed else Reason.CONFLICT]
 
 
 def test_who_is_to_be_looked_at_again_is_not_let_into_collect() -> None:
