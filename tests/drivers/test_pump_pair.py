@@ -97,3 +97,11 @@ def test_rate_volume_and_direction_are_the_pumps() -> None:
     pair.pump.start(pair.now_ns)
     pair.until(PumpState.RUNNING)
     assert pair.pump.status().rate_ul_s == pytest.approx(6.4)
+
+
+def test_a_pump_that_runs_into_a_held_output_is_not_known_to_flow() -> None:
+    pair = Pair()
+    pair.pump.start(pair.now_ns)
+    pair.until(PumpState.RUNNING)
+    pair.output.held = True
+    assert pair.pump.status().state is PumpState.UNKNOWN
