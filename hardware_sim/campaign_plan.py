@@ -32,6 +32,7 @@ _LASTING = [kind for kind in KINDS.values() if not kind.ends_run]
 _LASTING_EARLY = [kind for kind in _LASTING if "connecting" in kind.states]
 # Without openings there are no answers to them.
 _LASTING_BLIND = [kind for kind in _LASTING if kind.place not in ("ack", "report")]
+_LASTING_DRAINING = [kind for kind in _LASTING if "draining" in kind.states]
 _ENDING_PAUSED = [kind for kind in ENDING if "paused" in kind.states]
 _LASTING_PAUSED = [kind for kind in _LASTING if "paused" in kind.states]
 _PAUSED_SHARE = 0.15
@@ -177,6 +178,9 @@ def _draw_long(random: Random, injector: Injector, now_ns: int, blind_s: float) 
         elif random.random() < _BLIND_WEATHER:
             _add(injector, random, now_ns, t_s, draw_kind(_LASTING_BLIND, random).name)
         t_s += random.expovariate(rate_hz)
+    for _ in range(random.choice((0, 0, 1, 2))):
+        at_s = length_s + random.uniform(0.0, 0.4)
+        _add(injector, random, now_ns, at_s, draw_kind(_LASTING_DRAINING, random).name)
     wishes: tuple[tuple[int, RunState], ...] = ()
     if random.random() < _PAUSED_SHARE:
         at_s, for_s = random.uniform(0.1, length_s), log_between(0.02, 1.0, random.random())

@@ -264,8 +264,8 @@ def _both_ways() -> list[Kind]:
 
 _ROWS = [
     *_both_ways(),
-    Kind("ack_lost", "ack", 0.8, False, OPENING, swallowed),
-    Kind("report_lost", "report", 0.8, False, OPENING, swallowed),
+    Kind("ack_lost", "ack", 1.0, False, OPENING, swallowed),
+    Kind("report_lost", "report", 1.0, False, OPENING, swallowed),
     Kind("camera_stall", "frame", 0.8, False, WHILE_LOOKING, camera_stalls),
     Kind("frame_lost", "frame", 1.0, False, WHILE_LOOKING, frames_lost),
     Kind("frame_repeated", "frame", 1.0, False, WHILE_LOOKING, frame_repeated),
@@ -279,7 +279,7 @@ _ROWS = [
     Kind("device_reset", "device", 1.0, True, ALWAYS, device_reset),
     Kind("stop_pressed", "device", 1.0, True, ALWAYS, stop_pressed),
     Kind("port_gone", "port", 1.0, True, ALWAYS, port_gone),
-    Kind("failing_inference", "inference", 1.0, True, WHILE_SORTING, failing_inference),
+    Kind("failing_inference", "inference", 1.4, True, WHILE_SORTING, failing_inference),
     Kind("full_disk", "record", 1.0, True, WHILE_LOOKING, full_disk),
     Kind("recorder_killed", "record", 1.0, True, WHILE_LOOKING, recorder_killed),
     Kind("controller_killed", "host", 1.0, True, ON_THE_WIRE, controller_killed),

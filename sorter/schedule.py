@@ -349,8 +349,8 @@ class Scheduler:
             for body in list(self._bodies.values()):
                 if self._sent and body.outlet not in (None, self._outlets.collect):
                     rulings += self._withdraw_for(body, now_ns)
-        for body in self._refused.take_unserved(self._openings):
-            rulings += self._rest(body, Reason.LATE, now_ns)
+            for body in self._refused.take_unserved(self._openings):
+                rulings += self._rest(body, Reason.LATE, now_ns)
         return rulings
 
     def _to_rest(self, object_id: int, reason: Reason, now_ns: int | None) -> list[Ruling]:
