@@ -114,6 +114,7 @@ def rig_of(settings: DemoSettings, scene: SceneSettings, port: str) -> RigSettin
         record=RecordSettings(folder=Path()),
         run=RunSettings(
             duration_s=settings.duration_s,
+            channel_empty=True,
             shadow=settings.shadow,
             seed=settings.seed,
             note="simulated rig",

@@ -91,7 +91,12 @@ class SimulatedBoard(Hal):
         self.lit = False
         if settings.estop_after_s is not None:
             self.press_estop(True, start_ns + round(settings.estop_after_s * 1e9))
-        self.core = Core(self, settings.outlets, "simulated-dispenser", settings.queue)
+        self.core = self.boot()
+
+    def boot(self) -> Core:
+        """Fresh firmware on this board."""
+        settings = self._settings
+        return Core(self, settings.outlets, "simulated-dispenser", settings.queue)
 
     def host_ns(self) -> int:
         """Host time, as the board runs on it."""
@@ -209,6 +214,9 @@ class SimulatedBoard(Hal):
         self.core.step()
         while chunk := self.incoming.take(now_ns):
             self.core.feed(chunk)
+        self._witness_stop()
+
+    def _witness_stop(self) -> None:
         if self.core.estop != self._latched:
             self._latched = self.core.estop
             self._witness.latched(self.host_ns(), self._latched)

@@ -15,16 +15,19 @@ gate displaces. A body moves by its own share of it::
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from hardware_sim.gate_log import GateEdge
+from hardware_sim.gate_log import Edge, GateEdge, PumpEdge
 
 # After so many time constants a displacement is over (e^-30 of 2.3 mm is far below an atom).
 _OVER = 30.0
+# A flow of less than this share of its full speed stands still: 2 nm in a millisecond.
+_STILL = 1e-4
 
 
 class FlowSettings(BaseModel):
@@ -50,6 +53,9 @@ class FlowSettings(BaseModel):
     displaced_ul: float = Field(1.5, ge=0, description="volume that an actuation displaces, µL")
     compliance_ms: float = Field(
         100.0, gt=0, description="time constant with which the displacement comes, ms"
+    )
+    run_down_ms: float = Field(
+        60.0, gt=0, description="time constant with which a held pump's flow stops, and starts, ms"
     )
     lost: float = Field(0.02, ge=0, le=1, description="share of bodies that never arrive")
     rotation_rad_s: tuple[float, float] = Field(
@@ -131,24 +137,72 @@ def displacement_um(
     return moved * flow.displaced_um
 
 
+class PumpedTime:
+    """How long the pump has pushed the liquid since ``origin_ns``, its starts and stops rounded.
+
+    The flow follows the output that holds the pump as a first-order lag does. Until the first
+    switch it runs, as a pump does that nobody can hold. Times don't go back.
+    """
+
+    def __init__(self, origin_ns: int, run_down_ms: float) -> None:
+        self._tau_s = run_down_ms * 1e-3
+        self._to_come: deque[PumpEdge] = deque()
+        self._from_ns = origin_ns
+        self._before_s = 0.0
+        self._speed = self._wanted = 1.0
+
+    def add(self, edge: PumpEdge) -> None:
+        """Take the output's next switch."""
+        self._to_come.append(edge)
+
+    def at_s(self, t_ns: int) -> float:
+        """Seconds of full flow until host time ``t_ns``."""
+        while self._to_come and self._to_come[0].t_ns <= t_ns:
+            edge = self._to_come.popleft()
+            at_ns = max(edge.t_ns, self._from_ns)
+            self._before_s, self._speed = self._since(at_ns)
+            self._from_ns, self._wanted = at_ns, 0.0 if edge.held else 1.0
+            if edge.t_ns < at_ns - 10 * self._tau_s * 1e9:
+                self._speed = self._wanted  # it was so long before anybody looked
+        return self._since(t_ns)[0]
+
+    def flows_at(self, t_ns: int) -> bool:
+        """Whether the liquid moves noticeably at a time, or soon will; ask `at_s` for it first."""
+        return self._wanted > 0 or bool(self._to_come) or self._since(t_ns)[1] > _STILL
+
+    def _since(self, t_ns: int) -> tuple[float, float]:
+        """Seconds of full flow, and the share of the full speed, by the last switch."""
+        seconds = (t_ns - self._from_ns) / 1e9
+        if self._speed == self._wanted:
+            return self._before_s + self._wanted * seconds, self._speed
+        left = math.exp(-seconds / self._tau_s)
+        over = self._speed - self._wanted
+        run_down_s = over * self._tau_s * (1.0 - left)
+        return self._before_s + self._wanted * seconds + run_down_s, self._wanted + over * left
+
+
 class LiquidTravel:
     """L(t): the distance that liquid at the mean speed has come since ``origin_ns``, µm.
 
-    `advance` is called with times that don't go back; switches that are over are folded into a
+    `at_um` is called with times that don't go back; switches that are over are folded into a
     constant, so a long run costs no more than a short one.
     """
 
     def __init__(self, flow: FlowSettings, origin_ns: int, rest: str = "waste") -> None:
         self._flow = flow
-        self._origin_ns = origin_ns
+        self._pumped = PumpedTime(origin_ns, flow.run_down_ms)
         self._rest = rest
         self._recent: list[GateEdge] = []
         self._is_open = False
         self._settled_um = 0.0
 
-    def add(self, edges: Sequence[GateEdge]) -> None:
-        """Take new switches of the gate, in the order of the log."""
+    def add(self, edges: Sequence[Edge]) -> None:
+        """Take new switches of gate and pump, in the order of the log."""
         for edge in edges:
+            if isinstance(edge, PumpEdge):
+                self._pumped.add(edge)
+            if not isinstance(edge, GateEdge):
+                continue
             opens = edge.outlet != self._rest
             if opens != self._is_open:
                 self._is_open = opens
@@ -157,10 +211,14 @@ class LiquidTravel:
     def at_um(self, t_ns: int) -> float:
         """L at host time ``t_ns``, µm."""
         flow = self._flow
-        seconds = (t_ns - self._origin_ns) / 1e9
+        seconds = self._pumped.at_s(t_ns)
         beat = 2.0 * math.pi * flow.pulsation_hz
         pulse = flow.pulsation * (1.0 - math.cos(beat * seconds)) / beat
         return flow.mean_mm_s * 1e3 * (seconds + pulse) + self._displaced_um(t_ns)
+
+    def moves_at(self, t_ns: int) -> bool:
+        """Whether the pump or the gate moves the liquid at a time that `at_um` was asked for."""
+        return bool(self._recent) or self._pumped.flows_at(t_ns)
 
     def _displaced_um(self, t_ns: int) -> float:
         tau_ns = self._flow.compliance_ms * 1e6

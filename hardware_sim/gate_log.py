@@ -139,7 +139,7 @@ def outlet_at(edges: Sequence[GateEdge], t_ns: int, rest: str = "waste") -> str:
 
 
 class GateLogTail:
-    """Reads what the gate did since the last call; cheap enough for once per frame.
+    """Reads what gate and pump did since the last call; cheap enough for once per frame.
 
     The file may not exist yet. A half-written last line waits for its rest.
     """
@@ -149,8 +149,8 @@ class GateLogTail:
         self._file: IO[bytes] | None = None
         self._rest = b""
 
-    def read(self) -> list[GateEdge]:
-        """New edges of the gate in the order of the log."""
+    def read(self) -> list[Edge]:
+        """New edges in the order of the log."""
         if self._file is None:
             if not self._path.exists():
                 return []
@@ -159,8 +159,7 @@ class GateLogTail:
         if not data:
             return []
         *lines, self._rest = (self._rest + data).split(b"\n")
-        edges = [parse_line(line.decode("utf-8")) for line in lines]
-        return [edge for edge in edges if isinstance(edge, GateEdge)]
+        return [parse_line(line.decode("utf-8")) for line in lines]
 
     def close(self) -> None:
         """Release the file; safe to call twice."""

@@ -16,9 +16,10 @@ from typing import IO
 
 import numpy as np
 
-from hardware_sim.gate_log import GateEdge, outlet_at
+from hardware_sim.gate_log import Edge, GateEdge, outlet_at
 from hardware_sim.passages import PassageSettings, dark_of
 from hardware_sim.scene_settings import SceneSettings
+from hardware_sim.stage import TruthSink
 from hardware_sim.truth_log import BodyTruth
 
 # Half a dark at most, but of bodies that crawl: later switches change nothing of it.
@@ -72,9 +73,9 @@ class OpticalGates:
         if body.junction_ns is not None and body.diameter_um >= self._settings.least_um:
             self._passed.append((body.junction_ns, body))
 
-    def step(self, now_ns: int, new_edges: Sequence[GateEdge]) -> None:
-        """Tell what is over by host time ``now_ns``, given the gate's switches since last time."""
-        self._edges.extend(new_edges)
+    def step(self, now_ns: int, new_edges: Sequence[Edge]) -> None:
+        """Tell what is over by host time ``now_ns``, given the switches since last time."""
+        self._edges.extend(edge for edge in new_edges if isinstance(edge, GateEdge))
         if not (self._passed or self._darks or self._false_is_due(now_ns)):
             return
         self._make_false(now_ns)
@@ -144,6 +145,23 @@ class OpticalGates:
         if per_min == 0:
             return 1 << 62
         return t_ns + int(self._false.exponential(60e9 / per_min))
+
+
+class GatesToo:
+    """A `hardware_sim.stage.TruthSink` that has the optical gates see who leaves."""
+
+    def __init__(self, inner: TruthSink, gates: OpticalGates) -> None:
+        self._inner = inner
+        self._gates = gates
+
+    def write(self, truth: BodyTruth) -> None:
+        """One body."""
+        self._inner.write(truth)
+        self._gates.passed(truth)
+
+    def end(self, **counts: int) -> None:
+        """No more will come."""
+        self._inner.end(**counts)
 
 
 def optical_gates_of(scene: SceneSettings, told: Told) -> OpticalGates:

@@ -28,7 +28,7 @@ from hardware_sim.frame_ring import (
     FrameRing,
     RingSpec,
 )
-from hardware_sim.gate_log import GateEdge, GateLogTail
+from hardware_sim.gate_log import Edge, GateLogTail
 from hardware_sim.optical_gates import PassageLog, optical_gates_of
 from hardware_sim.own_core import keep_to_last_core
 from hardware_sim.scene import Scene
@@ -225,5 +225,5 @@ class _Renderer:
         scene.advance(at_ns, edges, number, out=ring.pixels(slot))
         ring.publish(slot, number, generation, transfers.due_ns(at_ns))
 
-    def _edges(self) -> list[GateEdge]:
+    def _edges(self) -> list[Edge]:
         return [] if self._tail is None else self._tail.read()

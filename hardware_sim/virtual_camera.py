@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from drivers.exposure_clock import ExposureClock
 from drivers.mmcore_camera import MMCoreCameraSettings
 from drivers.ports import CameraInfo, Clock, Frame
-from hardware_sim.gate_log import GateEdge
+from hardware_sim.gate_log import Edge
 from hardware_sim.scene import Scene
 from hardware_sim.transfer import Transfers, elapsed_ms, exposed_ns
 
@@ -48,7 +48,7 @@ class VirtualCamera:
         scene: not yet begun; its time zero becomes the moment of `start`.
         settings: the camera's settings on the controller's side, for the exposure clock.
         clock: virtual host time.
-        gate: all switches of the gate so far, in order; called once per frame.
+        edges: all switches of gate and pump so far, in order; called once per frame.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class VirtualCamera:
         scene: Scene,
         settings: MMCoreCameraSettings,
         clock: Clock,
-        gate: Callable[[], Sequence[GateEdge]] = tuple,
+        edges: Callable[[], Sequence[Edge]] = tuple,
     ) -> None:
         self._scene = scene
         self._camera = scene.settings.camera
         self._label = settings.camera
         self._clock = clock
-        self._gate = gate
+        self._edges = edges
         self._edges_given = 0
         self._exposures = ExposureClock(settings.transfer())
         self._transfers: Transfers | None = None
@@ -101,7 +101,7 @@ class VirtualCamera:
             return None
         number, due_ns = self._due.popleft()
         at_ns = exposed_ns(self._camera, self._origin_ns, number)
-        edges = self._gate()
+        edges = self._edges()
         pixels = self._scene.advance(at_ns, edges[self._edges_given :], number)
         self._edges_given = len(edges)
         elapsed_ns = round(elapsed_ms(self._camera, number) * 1e6)

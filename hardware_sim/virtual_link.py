@@ -3,50 +3,62 @@
 from __future__ import annotations
 
 from drivers.ports import Clock
-from hardware_sim.dispenser_board import SimulatedBoard, Witness
+from hardware_sim.dispenser_board import SimulatedBoard
 from hardware_sim.dispenser_model import SimDispenserSettings
+from hardware_sim.gate_log import Edge, GateEdge, PumpEdge, StopEdge
 
 # The firmware's counter wraps: it must look at it more often than that.
 _LOOKS_EVERY_NS = 1_000_000_000
 
 
-class _VirtualBoard(SimulatedBoard):
-    """A board whose time is set from outside."""
-
-    def __init__(self, settings: SimDispenserSettings, start_ns: int, witness: Witness) -> None:
-        self.now_ns = start_ns
-        super().__init__(settings, start_ns, witness)
-
-    def host_ns(self) -> int:
-        return self.now_ns
-
-
-class _Notes:
-    """What the outputs did, oldest first."""
+class Notes:
+    """What the outputs did, oldest first; a `hardware_sim.dispenser_board.Witness`."""
 
     def __init__(self) -> None:
         self.gate: list[tuple[int, str, int]] = []
         self.pump: list[tuple[int, bool]] = []
         self.stop: list[tuple[int, str]] = []
         self.taken: list[tuple[int, int]] = []
+        self.edges: list[Edge] = []
 
     def switched(self, switched_ns: int, outlet: str, effective_ns: int) -> None:
+        """The valve's pin was switched."""
         self.gate.append((switched_ns, outlet, effective_ns))
+        self.edges.append(GateEdge(switched_ns, outlet, effective_ns))
 
     def pumped(self, switched_ns: int, held: bool) -> None:
+        """The pump's pin was switched."""
         self.pump.append((switched_ns, held))
+        self.edges.append(PumpEdge(switched_ns, held))
 
     def latched(self, at_ns: int, cause: str) -> None:
+        """The emergency stop was latched or cleared."""
         self.stop.append((at_ns, cause))
+        self.edges.append(StopEdge(at_ns, cause))
 
     def accepted(self, at_ns: int, command_id: int) -> None:
+        """A command was queued."""
         self.taken.append((at_ns, command_id))
+
+
+class VirtualBoard(SimulatedBoard):
+    """A board whose time is set from outside, and that keeps notes of its outputs."""
+
+    def __init__(self, settings: SimDispenserSettings, start_ns: int) -> None:
+        self.now_ns = start_ns
+        self.notes = Notes()
+        self.notes.edges.append(PumpEdge(start_ns, True))
+        super().__init__(settings, start_ns, self.notes)
+
+    def host_ns(self) -> int:
+        """Host time, as it was set."""
+        return self.now_ns
 
 
 class VirtualLink:
     """`drivers.ports.Link` of a `VirtualDispenser`; a read first lets the device catch up."""
 
-    def __init__(self, board: _VirtualBoard, dispenser: VirtualDispenser, clock: Clock) -> None:
+    def __init__(self, board: VirtualBoard, dispenser: VirtualDispenser, clock: Clock) -> None:
         self._board = board
         self._dispenser = dispenser
         self._clock = clock
@@ -77,6 +89,7 @@ class VirtualDispenser:
     Args:
         settings: the device; ``tcp`` and ``gate_log`` are not used.
         clock: virtual host time; the device is switched on at its now.
+        board: one that was made elsewhere, where something may go wrong with it.
 
     Attributes:
         link: the host's end of the wire. Waiting on it needs no help: a read advances the
@@ -87,16 +100,20 @@ class VirtualDispenser:
             first; it starts held.
         stop_edges: when the emergency stop was latched or cleared: (host ns, cause or nothing),
             oldest first; it starts latched by POWER.
+        edges: all three as `hardware_sim.gate_log` has them, with the pump's start.
     """
 
-    def __init__(self, settings: SimDispenserSettings, clock: Clock) -> None:
-        notes = _Notes()
-        self._board = _VirtualBoard(settings, clock.now_ns(), notes)
+    def __init__(
+        self, settings: SimDispenserSettings, clock: Clock, board: VirtualBoard | None = None
+    ) -> None:
+        self._board = board or VirtualBoard(settings, clock.now_ns())
+        notes = self._board.notes
         self._clock = clock
         self._quiet_until_ns = clock.now_ns()
         self.gate_edges = notes.gate
         self.pump_edges = notes.pump
         self.stop_edges = notes.stop
+        self.edges = notes.edges
         self.link = VirtualLink(self._board, self, clock)
 
     def device_us(self, host_ns: int) -> int:

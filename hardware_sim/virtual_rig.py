@@ -190,15 +190,13 @@ def sort_virtual(
     clock = VirtualClock(START_NS)
     device = VirtualDispenser(SimDispenserSettings(seed=settings.seed), clock)
 
-    def gate() -> list[GateEdge]:
-        return [GateEdge(*edge) for edge in device.gate_edges]
-
     scene_settings = arrange(scene_of(settings)).model_copy(
         update={"truth_log": folder / TRUTH_LOG, "gate_log": None, "passage_log": None}
     )
     bundle, classifier = load_model(rig)
     gates = optical_gates_of(scene_settings, device.passed) if settings.optical_gates else None
-    camera = VirtualCamera(Scene(scene_settings, gates=gates), rig.camera, clock, gate)
+    scene = Scene(scene_settings, gates=gates)
+    camera = VirtualCamera(scene, rig.camera, clock, lambda: device.edges)
     dispenser = SerialDispenser(
         device.link, clock, rig.dispenser, draw_session=lambda: settings.seed + 1
     )
@@ -219,4 +217,4 @@ def sort_virtual(
     finally:
         dispenser.close()
         camera.close()
-    return controller.counters, gate()
+    return controller.counters, [GateEdge(*edge) for edge in device.gate_edges]

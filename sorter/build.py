@@ -23,6 +23,7 @@ from sorter.journal import Journal, JournalledDispenser, JournalledVision
 from sorter.liquid import Liquid
 from sorter.oversight import Oversight
 from sorter.pipeline import Pipeline, PixelVision, Vision
+from sorter.priming import Priming
 from sorter.pumps import make_pump
 from sorter.record_sink import RecordSink
 from sorter.schedule import Scheduler
@@ -154,7 +155,7 @@ def build_controller(
     """The loop over the given camera, dispenser and vision."""
     journal = Journal()
     noted = JournalledDispenser(dispenser, journal)
-    liquid = Liquid(rig.liquid)
+    liquid, view = Liquid(rig.liquid), _view(rig)
     scheduler = Scheduler(
         rig.schedule,
         rig.junction,
@@ -171,10 +172,10 @@ def build_controller(
         pipeline=build_pipeline(rig, bundle, JournalledVision(vision, journal)),
         scheduler=scheduler,
         liquid=liquid,
-        view=_view(rig),
+        view=view,
         record=record,
         journal=journal,
-        prime_ns=int(rig.run.prime_s * 1e9),
+        priming=Priming(view, int(rig.run.prime_s * 1e9), empty=rig.run.channel_empty),
         pump=pump,
         oversight=oversight,
         whereabouts=_build_whereabouts(rig, noted, liquid, scheduler),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import nullcontext, suppress
 
 from drivers.ports import (
+    Acknowledged,
     Camera,
     Clock,
     Dispenser,
@@ -27,12 +28,14 @@ from sorter.books import Books
 from sorter.decide import Reason
 from sorter.errors import DispenserError, HardwareError, LinkError, PumpError, RunFault
 from sorter.faults import Fault, FaultKind, Response
+from sorter.flow import Flow
 from sorter.journal import Journal
 from sorter.life import FLOWS, Life, RunState
 from sorter.limits import Progress
-from sorter.liquid import FOREVER_NS, Liquid
+from sorter.liquid import Liquid
 from sorter.oversight import Oversight
 from sorter.pipeline import Pipeline
+from sorter.priming import Priming
 from sorter.record_rows import Level
 from sorter.record_sink import RecordSink
 from sorter.schedule import Scheduler
@@ -48,7 +51,7 @@ class Controller:
     """One run of the loop over given parts; `sorter.build` wires them.
 
     Args:
-        prime_ns: nothing is collected for so long after the first frame.
+        priming: until when nothing is collected.
         pump: what holds the flow; without one, nothing does.
         oversight: looks for faults; a replay has none.
         whereabouts: watches the junction, where its outlets have optical gates.
@@ -66,7 +69,7 @@ class Controller:
         view: ViewGeometry,
         record: RecordSink,
         journal: Journal,
-        prime_ns: int,
+        priming: Priming,
         pump: Pump | None = None,
         oversight: Oversight | None = None,
         whereabouts: Whereabouts | None = None,
@@ -78,7 +81,8 @@ class Controller:
         self._scheduler = scheduler
         self._books = Books(record, clock, whereabouts)
         self._journal = journal
-        self._pump = pump
+        self._priming = priming
+        self._flow = Flow(pump)
         self._oversight = oversight
         self._whereabouts = whereabouts
         self._sorting = Sorting(
@@ -88,7 +92,7 @@ class Controller:
             liquid=liquid,
             view=view,
             books=self._books,
-            prime_ns=prime_ns,
+            priming=priming,
             oversight=oversight,
             whereabouts=whereabouts,
         )
@@ -105,11 +109,8 @@ class Controller:
 
     def progress(self, now_ns: int) -> Progress:
         """How far the run has come."""
-        volume_ul = None
-        if self._pump is not None and self._pump.abilities().volume:
-            volume_ul = self._pump.status().volume_ul
         outside_s = (now_ns - self._ready_ns) / 1e9
-        return Progress(self.counters.executed, volume_ul, outside_s)
+        return Progress(self.counters.executed, self._flow.volume_ul, outside_s)
 
     def start(self, now_ns: int) -> None:
         """Start camera and flow. Raises `CameraError`, `DispenserError`, `PumpError`.
@@ -120,9 +121,7 @@ class Controller:
         self._to(RunState.READY, now_ns, "run", "everything answers")
         self._camera.start()
         self._dispenser.arm()
-        if self._pump is not None:
-            self._pump.start(self._clock.now_ns())
-        self._sorting.primed_ns = FOREVER_NS  # until the first frame tells
+        self._flow.start(self._clock.now_ns())
         self._to(RunState.PRIMING, now_ns, "run", "started")
 
     def ask(self, state: RunState, by: str, why: str) -> None:
@@ -153,8 +152,7 @@ class Controller:
 
         The flow is held first: nothing flows unwatched.
         """
-        if self._pump is not None:
-            self._pump.hold(self._clock.now_ns())
+        self._flow.hold(self._clock.now_ns())
         self._camera.stop()
 
     def stop(self, now_ns: int) -> None:
@@ -193,9 +191,8 @@ class Controller:
         self._obey(now_ns)
         for event in self._dispenser.step(now_ns):
             self._hear(event, now_ns)
-        self._step_pump(now_ns)
-        if self.life.state is RunState.PRIMING and now_ns >= self._sorting.primed_ns:
-            self._to(RunState.RUNNING, now_ns, "run", "primed")
+        self._step_flow(now_ns)
+        self._watch_flow(now_ns)
         frame = self._camera.pop()
         n_objects = 0
         if frame is not None:
@@ -211,9 +208,7 @@ class Controller:
             self._use_the_moment()
         if now_ns - self._last_status_ns > STATUS_PERIOD_NS:
             self._publish(now_ns)
-        blob = self._journal.blob()
-        if blob is not None:
-            self._books.journal(blob)
+        self._journal_step()
         return frame is not None
 
     def _look_at_junction(self, now_ns: int) -> None:
@@ -231,19 +226,33 @@ class Controller:
         if self._whereabouts is not None:
             self._whereabouts.settle()
 
-    def _step_pump(self, now_ns: int) -> None:
-        if self._pump is None:
-            return
+    def _step_flow(self, now_ns: int) -> None:
         try:
-            self._pump.step(now_ns)
+            self._flow.step(now_ns)
         except LinkError as error:  # its port: not to be taken for the dispenser's
             raise PumpError(error.what, on=error.on, do=error.do) from error
 
+    def _watch_flow(self, now_ns: int) -> None:
+        """Prime until the flow is known to run and all that nobody saw has passed.
+
+        Raises `RunFault` when it is held later though nobody asked for that: what is under way
+        does not arrive when it was expected.
+        """
+        if self._priming.flows and self._flow.fails:
+            what = "the pump is held, and nobody asked for that"
+            raise self._stopped_by(FaultKind.PUMP_FAILED, now_ns, what)
+        if self.life.state is not RunState.PRIMING:
+            return
+        if not self._priming.flows and self._flow.runs:
+            self._journal.flowing()
+            self._priming.flowing(now_ns)
+        if now_ns >= self._priming.until_ns:
+            self._to(RunState.RUNNING, now_ns, "run", "primed")
+
     def _take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
         """Sort what a frame shows; returns the number of objects in it."""
-        if self.life.state is RunState.PAUSED:
-            return self._sorting.stands(frame)
-        return self._sorting.take(frame, now_ns, crowded=crowded)
+        stands = self.life.state is RunState.PAUSED
+        return self._sorting.take(frame, now_ns, crowded=crowded, stands=stands)
 
     def _obey(self, now_ns: int) -> None:
         """Pause or resume, as was asked since the last step."""
@@ -267,9 +276,8 @@ class Controller:
             self._whereabouts.held(now_ns)
 
     def _resume(self, now_ns: int, by: str, why: str) -> None:
-        if self._pump is not None:
-            self._pump.resume(now_ns)
-        self._sorting.resumed(now_ns)
+        self._flow.resume(now_ns)
+        self._priming.again()
         self._to(RunState.PRIMING, now_ns, by, why)
 
     def _is_armed(self, now_ns: int) -> bool:
@@ -286,22 +294,21 @@ class Controller:
 
     def _hold_and_rest(self, now_ns: int) -> None:
         """Flow held first, then the gate to rest: nothing may arrive between the two."""
-        if self._pump is not None:
-            self._pump.hold(now_ns)
+        self._flow.hold(now_ns)
         self._dispenser.rest(now_ns)
 
     def _hear(self, event: DispenserEvent, now_ns: int) -> None:
         """News from the dispenser."""
         self._books.news(event, now_ns)
-        if isinstance(event, Refused):
+        if isinstance(event, Acknowledged):
+            self._scheduler.acknowledged(event.id)
+        elif isinstance(event, Refused):
             self._books.rulings(self._scheduler.refused(event.id, now_ns), now_ns)
         elif isinstance(event, Passed) and self._whereabouts is not None:
             self._whereabouts.passed(event)
         elif isinstance(event, Stopped):
             what = f"the emergency stop is latched ({event.cause}): flow held, gate at rest"
-            fault = Fault(FaultKind.EMERGENCY_STOP, now_ns, what)
-            self.note(fault, Response.STOP)
-            raise RunFault(what, on=fault.kind.value, do=fault.do)
+            raise self._stopped_by(FaultKind.EMERGENCY_STOP, now_ns, what)
         elif isinstance(event, LinkLost):
             self._lost(event, now_ns)
         elif isinstance(event, LinkBack):
@@ -327,9 +334,20 @@ class Controller:
         self.note(fault, Response.HOLD)
         self._pause(now_ns, f"fault:{event.loss}", event.what)
 
+    def _stopped_by(self, kind: FaultKind, now_ns: int, what: str) -> RunFault:
+        """Note a fault that stops the run; to be raised."""
+        fault = Fault(kind, now_ns, what)
+        self.note(fault, Response.STOP)
+        return RunFault(what, on=kind.value, do=fault.do)
+
     def _publish(self, now_ns: int) -> None:
         self._last_status_ns = now_ns
         self._books.status(self.life.state.value, self._scheduler.waiting)
+
+    def _journal_step(self) -> None:
+        blob = self._journal.blob()
+        if blob is not None:
+            self._books.journal(blob)
 
     def _to(
         self, state: RunState, now_ns: int, by: str, why: str, *, level: Level = "info"

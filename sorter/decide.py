@@ -139,6 +139,7 @@ class Views:
         speed_um_s: speed along the flow.
         last_diameter_um: diameter when last seen, whole or not.
         probabilities: (classified views, classes), of those views that went to the network.
+        lost: frames were lost while it may have been in view, so it may have shown more often.
     """
 
     diameters_um: Sequence[float]
@@ -149,6 +150,7 @@ class Views:
     speed_um_s: float
     last_diameter_um: float
     probabilities: NDArray[np.float32]
+    lost: bool = False
 
 
 class Decider:
@@ -204,7 +206,8 @@ class Decider:
         """What size, shape and number of views alone decide."""
         s = self.settings
         n = len(views.diameters_um)
-        if n < s.speck.min_views and views.last_diameter_um < s.weigh_below_um:
+        flickers = n < s.speck.min_views and not views.lost
+        if flickers and views.last_diameter_um < s.weigh_below_um:
             return Reason.SPECK
         if n == 0:
             return Reason.UNSEEN

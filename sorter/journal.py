@@ -71,6 +71,7 @@ class Step(msgspec.Struct, array_like=True):
         hides: for each object that would be collected, whether another body hides in it.
         learnt: the step had no frame, and used the moment to learn from a track.
         asked: states that the run went to at the begin of the step as it was asked, and by whom.
+        flows: since this step the flow is known to run.
     """
 
     now_ns: int
@@ -84,10 +85,12 @@ class Step(msgspec.Struct, array_like=True):
     crowded: bool = False
     hides: list[bool] = msgspec.field(default_factory=list)
     asked: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    flows: bool = False
 
     def is_idle(self) -> bool:
         """Nothing came from outside and nothing was asked: a replay can leave the step out."""
-        return self.frame is None and not (self.calls or self.drain or self.learnt or self.asked)
+        told = self.calls or self.drain or self.learnt or self.asked or self.flows
+        return self.frame is None and not told
 
 
 class Journal:
@@ -110,6 +113,10 @@ class Journal:
     def asked(self, state: str, by: str) -> None:
         """The step went to a state that somebody or something asked for."""
         self.step.asked.append((state, by))
+
+    def flowing(self) -> None:
+        """The flow was found to run."""
+        self.step.flows = True
 
     def took(self, frame: Frame, *, crowded: bool) -> None:
         """The step took a frame, while more of them waited or not."""

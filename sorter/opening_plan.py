@@ -197,6 +197,17 @@ def plan_opening(
     return Opening(outlet, open_ns, close_ns)
 
 
+def stands_until(
+    openings: Sequence[Opening], outlet: str, time_ns: int, junction: JunctionSettings
+) -> bool:
+    """Whether the gate is commanded to stand at `outlet` at `time_ns` already."""
+    off_ns = int(junction.valve_off_ms * 1e6)
+    return any(
+        o.outlet == outlet and o.open_ns <= time_ns and o.close_ns - off_ns > time_ns
+        for o in openings
+    )
+
+
 def _reached(openings: Sequence[Opening], outlet: str, from_ns: int, to_ns: int) -> Opening | None:
     """The last opening of `outlet` that begins before `to_ns` and still stands at `from_ns`."""
     for opening in reversed(openings):

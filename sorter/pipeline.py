@@ -199,6 +199,7 @@ class Pipeline:
         self._least_um = 0.7 * decider.settings.min_diameter_um
         self._most_um = 1.3 * decider.settings.max_diameter_um
         self._views: dict[int, TrackViews] = {}
+        self._ended: list[Track] = []
 
     def process(self, frame: Frame, liquid_ns: float, *, crowded: bool = False) -> PipelineResult:
         """Take one frame.
@@ -217,13 +218,16 @@ class Pipeline:
             exposed_error_ns=frame.exposed_error_ns,
             liquid_ns=liquid_ns,
         )
+        self._ended = ended  # so that they are not lost where the network fails
         n_judged = self._look(frame, seen, crowded=crowded)
         in_view = [
             track
             for track in self._tracker.tracks
             if not track.ended and len(track.sightings) >= self._min_sightings
         ]
-        return PipelineResult(len(detections), n_judged, in_view, self._decide(ended))
+        decided = self._decide(ended)
+        self._ended = []
+        return PipelineResult(len(detections), n_judged, in_view, decided)
 
     def arrival(self, track: Track) -> Arrival | None:
         """When a track's body reaches the junction, as far as it is known now."""
@@ -235,8 +239,9 @@ class Pipeline:
         return self._tracker.learn()
 
     def drain(self) -> list[DecidedObject]:
-        """Decide what is still in view, for the end of a run."""
-        return self._decide(self._tracker.drain(), look=False)
+        """Decide what is still in view or was not decided for a failure, for the end of a run."""
+        ended, self._ended = self._ended, []
+        return self._decide([*ended, *self._tracker.drain()], look=False)
 
     def _look(self, frame: Frame, seen: Sequence[tuple[Track, Detection]], *, crowded: bool) -> int:
         """Count the views, and ask the network about those that it can judge."""
@@ -300,6 +305,7 @@ class Pipeline:
                     track.speed_um_s if track.n else 0.0,
                     track.last.diameter_um,
                     views.stacked(),
+                    self._tracker.lost_views(track),
                 )
             )
             if look and self._hides_body(decision, views):

@@ -6,6 +6,7 @@ is fed back to a controller built from the record's own settings and manifest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.ports import CameraInfo, Command, DispenserEvent, Frame, Guarantees
+from drivers.ports import (
+    CameraInfo,
+    Command,
+    DispenserEvent,
+    Frame,
+    Guarantees,
+    PumpAbilities,
+    PumpState,
+    PumpStatus,
+)
 from models.bundle import Bundle, Manifest
 from sorter.build import build_controller
 from sorter.detection import Detection
@@ -138,6 +148,40 @@ class _TapeCamera:
 
     def stop(self) -> None:
         """Nothing to stop."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class _TapePump:
+    """Runs from the step on that found it running, until it is held."""
+
+    def __init__(self) -> None:
+        self.flows = False
+
+    def abilities(self) -> PumpAbilities:
+        return PumpAbilities(rate=False, volume=False, reverse=False)
+
+    def start(self, now_ns: int) -> None:
+        self.flows = False
+
+    def hold(self, now_ns: int) -> None:
+        self.flows = False
+
+    resume, stop = start, hold
+
+    def reverse(self, volume_ul: float, now_ns: int) -> None:
+        """Nothing to push."""
+
+    def set_rate_ul_s(self, rate_ul_s: float, now_ns: int) -> None:
+        """Nothing to set."""
+
+    def status(self) -> PumpStatus:
+        state = PumpState.RUNNING if self.flows else PumpState.UNKNOWN
+        return PumpStatus(state, math.nan, math.nan, 0)
+
+    def step(self, now_ns: int) -> None:
+        """Nothing to read."""
 
     def close(self) -> None:
         """Nothing to close."""
@@ -291,7 +335,7 @@ def replay(record: Path) -> ReplayResult:
 
 
 def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdicts:
-    tape, sink = _Tape(), CollectingSink()
+    tape, sink, pump = _Tape(), CollectingSink(), _TapePump()
     controller = build_controller(
         rig,
         clock=_TapeClock(tape),
@@ -300,6 +344,7 @@ def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdict
         vision=_TapeVision(tape, manifest.size_px),
         bundle=Bundle(Path("record"), manifest, b""),
         record=sink,
+        pump=pump,
     )
     now_ns = 0
     for i, step in enumerate(steps):
@@ -309,6 +354,7 @@ def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdict
             controller.start(now_ns)
         if step.drain:
             controller.drain(now_ns, "as recorded")
+        pump.flows |= step.flows
         for state, by in step.asked:
             controller.ask(RunState(state), by, "as recorded")
         tape.turning = True

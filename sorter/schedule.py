@@ -8,12 +8,11 @@ an opening is a conflict. What comes to light later withdraws a command that was
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from drivers.ports import Command, Dispenser
+from sorter.conflicts import Conflicts, UnderWay
 from sorter.decide import Decision, OutletSettings, Reason
 from sorter.liquid import Liquid, Opening, merge
 from sorter.opening_plan import (
@@ -23,25 +22,14 @@ from sorter.opening_plan import (
     Window,
     aims_beside,
     plan_opening,
-    window,
+    stands_until,
 )
+from sorter.refused import RefusedBodies
+from sorter.schedule_settings import ScheduleSettings
 from sorter.track import Arrival
 from sorter.under_way import Body, Ruling, Sent
 
 LOOK_AGAIN_NS = 5_000_000
-
-
-class ScheduleSettings(BaseModel):
-    """When commands go out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    lead_ms: float = Field(
-        30.0, gt=0, description="a command goes out this long before the gate must move, ms"
-    )
-    min_lead_ms: float = Field(
-        12.0, ge=0, description="later than this before the gate must move is too late, ms"
-    )
 
 
 class Scheduler:
@@ -69,10 +57,13 @@ class Scheduler:
         self._outlets = outlets
         self._liquid = liquid
         self._dispenser = dispenser
-        self._policy = policy
+        self._conflicts = Conflicts(liquid, junction, policy)
         self._shadow = shadow
         self._bodies: dict[int, Body] = {}
         self._sent: dict[int, Sent] = {}
+        self._refused = RefusedBodies(liquid, junction)
+        self._moves_otherwise = False
+        self._unsure: set[int] = set()
         self._openings: tuple[Opening, ...] = ()
         self._next_command_id = 1
         self._next_blind_id = -1
@@ -121,7 +112,7 @@ class Scheduler:
         """A body's decision. Returns what it undid: commands that would have let it in."""
         body = Body(object_id, arrival, decision.outlet, decision)
         self._bodies[object_id] = body
-        if decision.outlet != self._outlets.rest:
+        if decision.outlet == self._outlets.collect:
             return []
         return self._withdraw_for(body, now_ns)
 
@@ -148,15 +139,27 @@ class Scheduler:
         for body in self._due(now_ns):
             if body.outlet != self._outlets.rest:  # one ruled before it may have undone it
                 rulings += self._rule(body, now_ns)
-        return rulings
+        return rulings + self._look_again(now_ns)
+
+    def acknowledged(self, command_id: int) -> None:
+        """The device has queued a command, and will act on it."""
+        self._unsure.discard(command_id)
 
     def refused(self, command_id: int, now_ns: int) -> list[Ruling]:
-        """The device will not act on a command: its object goes to rest."""
+        """The device will not act on a command: its object goes to rest.
+
+        Unless another's opening for the same outlet may let it in, or has: then its decision
+        stands, as long as that opening does. The liquid will not jump as it was thought to, so all
+        other openings are looked at again.
+        """
+        self._unsure.discard(command_id)
         sent = self._sent.pop(command_id, None)
         if sent is None:
             return []
         self._openings = merge([s.opening for s in self._sent.values()])
-        return self._to_rest(sent.object_id, Reason.LATE, now_ns)
+        self._refused.add(sent.body)
+        self._moves_otherwise = True
+        return self._look_again(now_ns)
 
     def abandon(self, reason: Reason) -> list[Ruling]:
         """Rule everything that has no command to rest, at the end of a run or after a fault."""
@@ -177,6 +180,8 @@ class Scheduler:
             if s.opening.open_ns - int(self._junction.valve_on_ms * 1e6) < now_ns
         }
         self._sent.clear()
+        self._unsure.clear()
+        self._refused.clear()
         self._openings = ()
         waiting = [b for b in self._bodies.values() if b.outlet not in (None, self._outlets.rest)]
         rulings = [
@@ -218,7 +223,7 @@ class Scheduler:
             return []
         soonest_ns = now_ns + int(self._settings.min_lead_ms * 1e6)
         if move_ns < soonest_ns:
-            if not self._stands_until(body.outlet, soonest_ns):
+            if not stands_until(self._openings, body.outlet, soonest_ns, self._junction):
                 return self._to_rest(body.id, Reason.LATE, now_ns)
             move_ns = soonest_ns
         if self._reaches_into_the_unseen(opening):
@@ -276,17 +281,10 @@ class Scheduler:
             body.outlet = self._outlets.rest
             return Ruling(body.id, body.decision, self._changed(body.decision, Reason.SHADOW), None)
         self._dispenser.send(command, now_ns)
-        self._sent[command.id] = Sent(command, body.id, opening)
+        self._sent[command.id] = Sent(command, body, opening)
+        self._unsure.add(command.id)
         self._openings = merge([*self._openings, opening])
         return Ruling(body.id, body.decision, body.decision, command)
-
-    def _stands_until(self, outlet: str, time_ns: int) -> bool:
-        """Whether the gate is commanded to stand at `outlet` at `time_ns` already."""
-        off_ns = int(self._junction.valve_off_ms * 1e6)
-        return any(
-            o.outlet == outlet and o.open_ns <= time_ns and o.close_ns - off_ns > time_ns
-            for o in self._openings
-        )
 
     def _reaches_into_the_unseen(self, opening: Opening) -> bool:
         """Whether a body that no frame has shown yet could arrive before the gate is back."""
@@ -297,47 +295,22 @@ class Scheduler:
         return first_ns < opening.close_ns + self._junction.jitter_ns
 
     def _met(self, body: Body, opening: Opening, now_ns: int) -> Iterator[Window]:
-        """Windows of those that opening for `body` would let in, or shut out."""
-        openings = merge([*self._openings, opening])
-        coming = [o for o in openings if o.close_ns > now_ns]
-        guard_ns = self._junction.jitter_ns + self._bound_ns(now_ns)
-        for other in self._bodies.values():
-            if other.id == body.id or not self._may_meet(other, coming):
-                continue
-            theirs = self._window(other, openings)
-            let_in = any(theirs.overlaps(o, guard_ns) for o in coming if o.outlet != other.outlet)
-            if let_in or (
-                other.outlet == body.outlet
-                and (
-                    (self._policy == "single" and theirs.overlaps(opening, guard_ns))
-                    or self._carries_past(other, openings, now_ns)
-                )
-            ):
-                yield theirs.widened(guard_ns)
-
-    def _carries_past(self, other: Body, openings: Sequence[Opening], now_ns: int) -> bool:
-        """Whether the jumps of `openings` carry a body past its own, which is commanded already."""
-        if other.command_id not in self._sent:
-            return False
-        theirs = window(other.covered or other.arrival, self._liquid, openings)
-        return theirs.late_ns > now_ns and not any(theirs.within(o) for o in openings)
-
-    def _may_meet(self, body: Body, openings: Iterable[Opening]) -> bool:
-        """Cheap test that spares most bodies the exact window: no jump exceeds `jump_ns`."""
-        reach_ns = body.arrival.error_ns + self._liquid.jump_ns + self._junction.guard_ns
-        early_ns, late_ns = body.arrival.liquid_ns - reach_ns, body.arrival.liquid_ns + reach_ns
-        return any(o.open_ns < late_ns and early_ns < o.close_ns for o in openings)
+        """See `Conflicts.met`."""
+        bodies, bound_ns = self._bodies.values(), self._bound_ns(now_ns)
+        under_way = UnderWay(bodies, self._sent, self._unsure, self._openings, bound_ns, now_ns)
+        return self._conflicts.met(body, opening, under_way)
 
     def _withdraw_for(self, body: Body, now_ns: int) -> list[Ruling]:
-        """Withdraw commands that would let `body` in, though it is bound for rest."""
-        theirs = self._window(body, self._openings)
-        guard_ns = self._junction.jitter_ns + self._bound_ns(now_ns)
+        """Withdraw commands that would let `body` in where it is not bound for."""
+        theirs = self._conflicts.window(body, self._openings)
+        guard_ns = self._conflicts.guard_ns(self._bound_ns(now_ns))
         rulings: list[Ruling] = []
         for sent in list(self._sent.values()):
             if self._sent.get(sent.command.id) is not sent:
                 continue  # one withdrawn before took it along
             coming = sent.opening.close_ns > now_ns and not sent.withdrawn
-            if coming and theirs.overlaps(sent.opening, guard_ns):
+            elsewhere = sent.opening.outlet != body.outlet
+            if coming and elsewhere and theirs.overlaps(sent.opening, guard_ns):
                 rulings += self._withdraw(sent, now_ns)
         return rulings
 
@@ -351,31 +324,45 @@ class Scheduler:
             # jumped and will jump back.
             closes_ns = max(now_ns + int(self._junction.valve_off_ms * 1e6), sent.opening.open_ns)
             closed = Opening(sent.opening.outlet, sent.opening.open_ns, closes_ns)
-            kept = Sent(sent.command, sent.object_id, closed, withdrawn=True)
+            kept = Sent(sent.command, sent.body, closed, withdrawn=True)
             self._sent[sent.command.id] = kept
             last_in_ns = closes_ns + self._junction.guard_ns
         self._openings = merge([s.opening for s in self._sent.values()])
+        self._moves_otherwise = True
         body = self._bodies.get(sent.object_id)
-        if body is None or self._window(body, self._openings).early_ns < last_in_ns:
+        if body is None or self._conflicts.window(body, self._openings).early_ns < last_in_ns:
             return []
         return self._to_rest(sent.object_id, Reason.CONFLICT, now_ns)
 
+    def _look_again(self, now_ns: int) -> list[Ruling]:
+        """Where an opening fell away, the liquid moves otherwise than all others were planned for:
+        withdraw those that now meet somebody, and rule those that it alone would have let in."""
+        rulings: list[Ruling] = []
+        while self._moves_otherwise:
+            self._moves_otherwise = False
+            for body in list(self._bodies.values()):
+                if self._sent and body.outlet not in (None, self._outlets.collect):
+                    rulings += self._withdraw_for(body, now_ns)
+            for body in self._refused.take_unserved(self._openings):
+                rulings += self._rest(body, Reason.LATE, now_ns)
+        return rulings
+
     def _to_rest(self, object_id: int, reason: Reason, now_ns: int | None) -> list[Ruling]:
-        """Rule an object to rest, or to recheck where the rig has it and there is time."""
+        """Rule an object that is under way to rest."""
         body = self._bodies.get(object_id)
-        if body is None or body.decision is None:
+        return [] if body is None else self._rest(body, reason, now_ns)
+
+    def _rest(self, body: Body, reason: Reason, now_ns: int | None) -> list[Ruling]:
+        """Rule a body to rest; given a time, what would let it in is withdrawn."""
+        if body.decision is None or body.outlet == self._outlets.rest:
             return []
         before, body.decision = body.decision, self._changed(body.decision, reason)
         body.outlet = self._outlets.rest
-        own = [Ruling(object_id, before, body.decision, None)]
+        own = [Ruling(body.id, before, body.decision, None)]
         return own if now_ns is None else own + self._withdraw_for(body, now_ns)
 
     def _changed(self, decision: Decision, reason: Reason) -> Decision:
         return Decision(self._outlets.rest, reason, decision.p_unhealthy, decision.p_other)
-
-    def _window(self, body: Body, openings: Iterable[Opening]) -> Window:
-        certain = self._policy == "yield"
-        return window(body.arrival, self._liquid, tuple(openings), certain=certain)
 
     def prune(self, now_ns: int) -> None:
         """Forget what has passed the junction, and openings that the liquid has forgotten.
@@ -394,6 +381,7 @@ class Scheduler:
         old_ns = now_ns - self._liquid.settled_ns
         old = [c for c, s in self._sent.items() if s.opening.close_ns < old_ns]
         for command_id in old:
-            del self._sent[command_id]
+            self._unsure.discard(command_id)
+            self._refused.served(self._sent.pop(command_id).opening, self._openings)
         if old:
             self._openings = merge([s.opening for s in self._sent.values()])

@@ -21,7 +21,7 @@ from sorter.opening_plan import JunctionSettings
 from sorter.pumps import OutputPumpSettings, PumpChoice
 from sorter.record import RecordSettings
 from sorter.recovery import RecoverySettings
-from sorter.schedule import ScheduleSettings
+from sorter.schedule_settings import ScheduleSettings
 from sorter.segment import SegmentSettings
 from sorter.settings_io import load_toml
 from sorter.track import TrackSettings
@@ -70,8 +70,13 @@ class RunSettings(BaseModel):
     prime_s: float = Field(
         1.0,
         ge=0,
-        description="nothing is collected for so long after the first frame; the channel must "
-        "hold no bodies at the start, s",
+        description="nothing is collected for at least so long after the first frame, s",
+    )
+    channel_empty: bool = Field(
+        False,
+        description="the operator knows that there are no bodies between view and junction at the "
+        "start; otherwise nothing is collected until the slowest one has passed, whose speed is "
+        "track.min_speed_um_s",
     )
     drain_s: float = Field(
         4.0, gt=0, description="longest wait at the end for what is under way, s"

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from drivers.ports import Clock, Frame
 from sorter.books import Books
 from sorter.decide import Decision, Reason
+from sorter.gaps import Gaps
 from sorter.liquid import Liquid
 from sorter.object_row import object_row, telling_crops
 from sorter.oversight import Oversight
 from sorter.pipeline import DecidedObject, Pipeline
+from sorter.priming import Priming
 from sorter.record_rows import FrameRow, ObjectRow
 from sorter.schedule import Scheduler
 from sorter.track import Arrival, Track
@@ -25,12 +27,11 @@ class Sorting:
     """Frames to decisions, for one run.
 
     Args:
-        prime_ns: nothing is collected for so long after the first frame.
+        priming: until when nothing is collected.
         oversight: looks for faults; a replay has none.
         whereabouts: watches the junction, where its outlets have optical gates.
 
     Attributes:
-        primed_ns: exposure from which on bodies may be collected that are seen first then.
         drain_ns: when the run began to drain; bodies seen first after that go to rest.
         waits_in_view: bodies of before the drain are still in view.
     """
@@ -44,7 +45,7 @@ class Sorting:
         liquid: Liquid,
         view: ViewGeometry,
         books: Books,
-        prime_ns: int,
+        priming: Priming,
         oversight: Oversight | None,
         whereabouts: Whereabouts | None,
     ) -> None:
@@ -54,36 +55,37 @@ class Sorting:
         self._liquid = liquid
         self._view = view
         self._books = books
-        self._prime_ns = prime_ns
+        self._priming = priming
+        self._gaps = Gaps(view)
         self._oversight = oversight
         self._whereabouts = whereabouts
         self._last_frame: Frame | None = None
         self._in_view: Sequence[Track] = ()
         self._lost = 0
-        self.primed_ns = 0
         self.drain_ns: int | None = None
         self.waits_in_view = False
 
-    def resumed(self, now_ns: int) -> None:
-        """The flow goes on: what lies between view and junction was lost sight of."""
-        self.primed_ns = now_ns + max(self._prime_ns, self._view.flush_ns)
+    def take(self, frame: Frame, now_ns: int, *, crowded: bool, stands: bool) -> int:
+        """One frame through the pipeline; returns the number of objects in it.
 
-    def stands(self, frame: Frame) -> int:
-        """A frame while the flow is held: bodies that stand still would be learnt as background."""
-        self._last_frame = frame
-        return 0
-
-    def take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
-        """One frame through the pipeline; returns the number of objects in it."""
+        Args:
+            crowded: more frames wait already.
+            stands: the flow is held.
+        """
         last = self._last_frame
-        if last is None:
-            self.primed_ns = frame.exposed_ns + self._prime_ns
-        elif frame.exposed_ns <= last.exposed_ns:
+        self._lost = 0
+        if last is not None and frame.exposed_ns <= last.exposed_ns:
             # Nobody can be followed back in time; the next frame shows this one as a gap.
             text = f"frame {frame.number} is not later than frame {last.number}: counts as lost"
             self._books.event(frame.received_ns, "warning", "frame_out_of_order", text)
             return 0
+        if stands:
+            # Bodies that stand still would be learnt as background.
+            self._last_frame = frame
+            self._gaps.passed_over(frame)
+            return 0
         liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
+        self._priming.looked(frame.exposed_ns)
         self._lost = self._answer_gap(frame, liquid_ns)
         result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
         self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)
@@ -137,25 +139,14 @@ class Sorting:
 
     def _answer_gap(self, frame: Frame, liquid_ns: float) -> int:
         """Lost frames, their number: where a body could have passed unseen, the gate stays shut."""
-        last = self._last_frame
-        if last is None or frame.number <= last.number + 1:
+        gap = self._gaps.before(frame, liquid_ns)
+        if gap is None:
             return 0
-        missing = frame.number - last.number - 1
-        self._books.counters.frames_dropped += missing
-        # By the times and by the numbers: a camera's times may be wrong just then.
-        counted_ns = (missing + 1) * self._view.frame_period_ns
-        gap_s = max(frame.exposed_ns - last.exposed_ns, counted_ns) * 1e-9
-        unseen = self._view.unseen(gap_s, liquid_ns)
-        if unseen is not None:
-            self._scheduler.blind(*unseen)
-        self._books.event(
-            frame.received_ns,
-            "warning",
-            "frames_lost",
-            f"{missing} frames lost before frame {frame.number}; "
-            + ("what may have passed unseen goes to rest" if unseen else "no body can have passed"),
-        )
-        return missing
+        self._books.counters.frames_dropped += gap.missing
+        if gap.unseen is not None:
+            self._scheduler.blind(*gap.unseen)
+        self._books.event(frame.received_ns, "warning", "frames_lost", gap.words(frame.number))
+        return gap.missing
 
     def _decided(self, decided: DecidedObject, frame: Frame, now_ns: int) -> None:
         """Hand the object to the recorder, then to the scheduler."""
@@ -197,7 +188,7 @@ class Sorting:
         """Why nothing seen now may be collected, whatever it is."""
         if self.drain_ns is not None and track.first_exposed_ns > self.drain_ns:
             return Reason.STOPPING
-        if track.first_exposed_ns < self.primed_ns:
+        if track.first_exposed_ns < self._priming.until_ns:
             return Reason.PRIMING
         return None
 

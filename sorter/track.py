@@ -102,6 +102,13 @@ class Arrival:
     error_ns: float
 
 
+def either(one: Arrival, other: Arrival) -> Arrival:
+    """The interval that holds both."""
+    first_ns = min(a.liquid_ns - a.error_ns for a in (one, other))
+    last_ns = max(a.liquid_ns + a.error_ns for a in (one, other))
+    return Arrival((first_ns + last_ns) / 2, (last_ns - first_ns) / 2)
+
+
 @dataclass(slots=True)
 class Track:
     """One body, followed through the view.

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from sorter.detection import Detection
+from sorter.gaps import LostViews
 from sorter.matching import Expected, Seen, cheapest, costs
 from sorter.pulsation import PulsationEstimator
-from sorter.track import Arrival, Sighting, Track, TrackSettings
+from sorter.track import Arrival, Sighting, Track, TrackSettings, either
 
 
 class Tracker:
@@ -29,7 +30,8 @@ class Tracker:
         self.width_px = width_px
         self.tracks: list[Track] = []
         self._to_learn: deque[Track] = deque()
-        self.pulsation = PulsationEstimator(settings.pulsation, unknown=settings.speed_tolerance)
+        self.pulsation = self._unknown_beat()
+        self._lost_views = LostViews(width_px * pitch_um / settings.max_speed_um_s * 1e9)
         self._next_id = 1
 
     def update(
@@ -46,6 +48,7 @@ class Tracker:
         Returns:
             the whole views of this frame, each with its track, and the tracks that ended.
         """
+        self._lost_views.look(frame, exposed_ns)
         seen = [d for d in detections if not (d.touches_border and self._enters(d))]
         pairs, merged = self._assign(seen, liquid_ns)
         views: list[tuple[Track, Detection]] = []
@@ -88,6 +91,8 @@ class Tracker:
 
         Fragments and satellites come and go from view to view, and travel with their body. Without
         such a companion a short track's own few views have to do; None when there are too few.
+        Where frames were lost, few views are no sign of a fragment: it may be a body that only
+        happened to be close, and both arrivals are allowed for.
         """
         s = self.settings
         beat = self.pulsation.beat_at(track.last_exposed_ns)
@@ -103,7 +108,15 @@ class Tracker:
         at_um = companion.expected_um(track.last_liquid_ns)[0]
         shift_ns = (at_um - track.last_x_um) / companion.speed_um_s * 1e9
         drift_ns = s.gate_um / companion.speed_um_s * 1e9
-        return Arrival(theirs.liquid_ns + shift_ns, theirs.error_ns + drift_ns)
+        beside = Arrival(theirs.liquid_ns + shift_ns, theirs.error_ns + drift_ns)
+        if not self.lost_views(track):
+            return beside
+        own = track.arrival(junction_um, beat)
+        return None if own is None else either(own, beside)
+
+    def lost_views(self, track: Track) -> bool:
+        """Whether frames were lost while the track's body may have been in view."""
+        return self._lost_views.of(track)
 
     def _is_beside(self, track: Track, other: Track) -> bool:
         """Whether the other's body was close when the track was last seen."""
@@ -112,10 +125,18 @@ class Tracker:
         return math.hypot(along_um, other.last_y_um - track.last_y_um) < reach_um
 
     def drain(self) -> list[Track]:
-        """End all tracks, for the end of a run."""
+        """End all tracks: the run ends, or the flow is held.
+
+        The pump's beat is forgotten with them: when the flow goes on, it begins anew.
+        """
         ended = [track for track in self.tracks if not track.ended]
         self.tracks = []
+        self._to_learn.clear()
+        self.pulsation = self._unknown_beat()
         return ended
+
+    def _unknown_beat(self) -> PulsationEstimator:
+        return PulsationEstimator(self.settings.pulsation, unknown=self.settings.speed_tolerance)
 
     def _enters(self, detection: Detection) -> bool:
         """Cut off by the left edge: its size and place are not known yet."""

@@ -35,13 +35,19 @@ class Body:
 class Sent:
     """A command that was sent, with the opening (effective times) that it causes.
 
-    A withdrawn one whose gate already stood open is kept, closed early: the liquid remembers.
+    A withdrawn one whose gate already stood open is kept, closed early: the liquid remembers. So
+    does it keep its body, which may be over the junction when the device is heard to refuse.
     """
 
     command: Command
-    object_id: int
+    body: Body
     opening: Opening
     withdrawn: bool = False
+
+    @property
+    def object_id(self) -> int:
+        """Whose it is."""
+        return self.body.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,18 @@ INTERRUPTED = 130
 def main() -> None:
     """Entry point of the command `sorter`."""
     try:
-        from sorter.cli import afterwards, calibrations, doctor, looking, modelling, rig
+        from sorter.cli import (
+            afterwards,
+            calibrations,
+            doctor,
+            looking,
+            modelling,
+            rig,
+            simulations,
+        )
         from sorter.cli.app import app
 
-        for module in (rig, doctor, looking, modelling, calibrations, afterwards):
+        for module in (rig, doctor, looking, modelling, simulations, calibrations, afterwards):
             module.register(app)
         app()
     except KeyboardInterrupt:  # before or after a subcommand's own time

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from hardware_sim.flow import (
     liquid_share,
     settling_mm_s,
 )
-from hardware_sim.gate_log import GateEdge
+from hardware_sim.gate_log import GateEdge, PumpEdge
 
 FLOW = FlowSettings()
 MS = 1_000_000
@@ -108,3 +110,30 @@ def test_pulsation_has_its_amplitude_and_frequency() -> None:
     assert speed.min() == pytest.approx(0.97, abs=1e-3)
     rises = int(np.sum((speed[1:] > 1.0) & (speed[:-1] <= 1.0)))
     assert rises == pytest.approx(4 * 1.3, abs=1)
+
+
+TAU_S = FLOW.run_down_ms * 1e-3
+HELD, FLOWS = PumpEdge(500 * MS, True), PumpEdge(900 * MS, False)
+# (what the pump's output did, time in ms, seconds of full flow until then)
+PUMPED = {
+    "nobody holds it": ([], 700, 0.7),
+    "held from the start": ([PumpEdge(-MS, True)], 5_000, TAU_S),
+    "held long before the start": ([PumpEdge(-10_000 * MS, True)], 5_000, 0.0),
+    "still flowing": ([HELD], 400, 0.4),
+    "running down": ([HELD], 560, 0.5 + TAU_S * (1 - np.exp(-0.06 / TAU_S))),
+    "at a stand": ([HELD], 5_000, 0.5 + TAU_S),
+    "going again": ([HELD, FLOWS], 5_000, 0.5 + TAU_S + 4.1 - TAU_S),
+}
+
+
+@pytest.mark.parametrize(("edges", "t_ms", "seconds"), PUMPED.values(), ids=PUMPED)
+def test_the_flow_follows_the_output_that_holds_the_pump(
+    edges: list[PumpEdge], t_ms: int, seconds: float
+) -> None:
+    still = FLOW.model_copy(update={"pulsation": 0.0})
+    travel = LiquidTravel(still, 0)
+    travel.add(edges)
+    travelled = [travel.at_um(t * MS) for t in range(0, t_ms + 1, 10)]
+    assert travelled[-1] == pytest.approx(20_000.0 * seconds, abs=0.5)
+    assert all(b >= a for a, b in pairwise(travelled))
+    assert travel.moves_at(t_ms * MS) is (not edges or edges[-1] is FLOWS or t_ms < 1_000)

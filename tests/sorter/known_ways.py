@@ -141,6 +141,7 @@ class Story:
 
     Attributes:
         wishes: states that are asked for so many seconds after the start.
+        channel_empty: nothing is between view and junction at the start.
         silent_from_s: from when on the camera gives no frames.
         early: numbers of frames whose times are before those of the frames before them.
         watch: looks for faults by these limits; nobody looks without.
@@ -160,6 +161,7 @@ class Story:
     stop: StopRequest = lambda: None
     wishes: Sequence[tuple[float, RunState]] = ()
     prime_s: float = 0.0
+    channel_empty: bool = True
     silent_from_s: float = np.inf
     early: Collection[int] = ()
     watch: WatchSettings | None = None
@@ -185,7 +187,12 @@ class Story:
             optical_gates=self.gates,
             faults=self.faults,
             recovery=self.recovery,
-            run=RunSettings(duration_s=self.duration_s, shadow=self.shadow, prime_s=self.prime_s),
+            run=RunSettings(
+                duration_s=self.duration_s,
+                shadow=self.shadow,
+                prime_s=self.prime_s,
+                channel_empty=self.channel_empty,
+            ),
         )
 
     def overseer(self, rig: RigSettings, dispenser: Dispenser) -> Overseer | None:

@@ -11,7 +11,8 @@ from sorter.decide import Decision, OutletSettings, Reason
 from sorter.detection import Detection
 from sorter.liquid import Liquid, LiquidSettings
 from sorter.opening_plan import JunctionSettings
-from sorter.schedule import Scheduler, ScheduleSettings
+from sorter.schedule import Scheduler
+from sorter.schedule_settings import ScheduleSettings
 from sorter.track import Arrival
 
 MS = 1_000_000

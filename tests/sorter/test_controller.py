@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from drivers import protocol as wire
 from hardware_sim.gate_log import outlet_at
 from hardware_sim.virtual_link import VirtualDispenser
 from sorter.errors import RunFault
@@ -107,6 +108,30 @@ def test_nothing_is_collected_before_the_run_is_primed() -> None:
     assert list(final(trace).values()) == [("waste", "priming"), ("collect", "healthy")]
     assert outlet_at(gate, before.arrives_ns) == "waste"
     assert outlet_at(gate, after.arrives_ns) == "collect"
+
+
+def test_a_run_into_a_full_channel_collects_when_the_slowest_that_nobody_saw_has_passed() -> None:
+    """The slow one was past the view when the run began; the fast one overtakes it."""
+    unseen = Moving(-1.2, 2_500.0)
+    fast, after = Moving(2.4), Moving(8.0)
+    assert abs(unseen.arrives_ns - fast.arrives_ns) < 30_000_000
+    trace, gate = sort([unseen, fast, after], duration_s=9.5, channel_empty=False)
+    assert [outlet_at(gate, one.arrives_ns) for one in (unseen, fast)] == ["waste", "waste"]
+    assert outlet_at(gate, after.arrives_ns) == "collect"
+    assert [reason for _, reason in final(trace).values()][-2:] == ["priming", "healthy"]
+
+
+@pytest.mark.parametrize("channel_empty", [True, False], ids=["running", "priming"])
+def test_a_pump_that_is_held_unasked_stops_the_run(channel_empty: bool) -> None:
+    """As by a line that was held up on its way since before the flow."""
+    held = wire.encode(wire.Hold(1, 4))
+
+    def meddle(device: VirtualDispenser, now_ns: int) -> None:
+        if now_ns > START_NS + 500_000_000 and not device.held:
+            device.link.write(held)
+
+    with pytest.raises(RunFault, match="the pump is held"):
+        sort([Moving(0.3)], meddle=meddle, channel_empty=channel_empty)
 
 
 def test_a_pause_sends_what_is_under_way_to_rest_and_ends_with_priming() -> None:

@@ -42,6 +42,7 @@ def views(
     doubles: int = 0,
     cut: int = 0,
     speed_um_s: float = 15_000.0,
+    lost: bool = False,
 ) -> Views:
     n = len(p) if n is None else n
     return Views(
@@ -53,6 +54,7 @@ def views(
         speed_um_s,
         diameter_um,
         p,
+        lost,
     )
 
 
@@ -103,6 +105,12 @@ CASES: Sequence[Case] = (
     ),
     Case("small debris", views(diameter_um=15, deficit_um2=90), "waste", Reason.SPECK),
     Case("small, and hardly ever seen", views(n=5, diameter_um=45), "waste", Reason.SPECK),
+    Case(
+        "small, and hardly ever seen as frames were lost",
+        views(n=5, diameter_um=45, lost=True),
+        "waste",
+        Reason.TOO_SMALL,
+    ),
     Case(
         "a speck that defocus makes larger",
         views(NONE, n=6, diameter_um=40, deficit_um2=60),

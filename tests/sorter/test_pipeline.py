@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,7 +54,24 @@ class Seen:
         )
 
 
-def run(vision: Seen, *, crowded: bool = False, at_once: int = 2) -> list[DecidedObject]:
+@dataclass
+class Failing(Seen):
+    """The first body is 0.5 mm ahead; the network fails when it alone has left the view."""
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        x_um = 150.0 + SPEED_UM_S * frame.exposed_ns * 1e-9
+        ways = [(x_um + 500.0, 250.0), (x_um, 600.0)]
+        return [detection(x, y) for x, y in ways if x < WIDTH_PX * PITCH_UM + 90]
+
+    def classify(
+        self, frame: Frame, detections: Sequence[Detection]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        if len(detections) < 2 and self.judged:
+            raise RuntimeError("the network failed")
+        return super().classify(frame, detections)
+
+
+def pipeline_of(vision: Seen, *, at_once: int = 2) -> Pipeline:
     decider = Decider(
         DecideSettings(judged_at_once=at_once),
         OutletSettings(),
@@ -62,13 +80,30 @@ def run(vision: Seen, *, crowded: bool = False, at_once: int = 2) -> list[Decide
         votes=VoteSettings(),
     )
     tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
-    pipeline = Pipeline(vision, tracker, decider, junction_um=12_000.0)
+    return Pipeline(vision, tracker, decider, junction_um=12_000.0)
+
+
+def take(pipeline: Pipeline, number: int, *, crowded: bool = False) -> list[DecidedObject]:
+    at_ns = number * PERIOD_NS
+    frame = Frame(NO_PIXELS, number, at_ns, 0, at_ns)
+    return pipeline.process(frame, float(at_ns), crowded=crowded).decided
+
+
+def run(vision: Seen, *, crowded: bool = False, at_once: int = 2) -> list[DecidedObject]:
+    pipeline = pipeline_of(vision, at_once=at_once)
+    return [one for n in range(40) for one in take(pipeline, n, crowded=crowded)]
+
+
+def test_whoever_leaves_as_the_network_fails_is_decided_all_the_same() -> None:
+    pipeline = pipeline_of(Failing(2))
     decided: list[DecidedObject] = []
-    for number in range(40):
-        at_ns = number * PERIOD_NS
-        frame = Frame(NO_PIXELS, number, at_ns, 0, at_ns)
-        decided += pipeline.process(frame, float(at_ns), crowded=crowded).decided
-    return decided
+    with suppress(RuntimeError):
+        for number in range(40):
+            decided += take(pipeline, number)
+    assert len(decided) == 0
+    decided += pipeline.drain()
+    assert sorted(one.track.id for one in decided) == [1, 2]
+    assert pipeline.drain() == []
 
 
 @pytest.mark.parametrize("bodies", [1, 2, 3, 5])

@@ -110,6 +110,17 @@ def test_drain_ends_what_is_in_view() -> None:
     assert len(tracker.drain()) == 1
 
 
+def test_drain_forgets_the_beat_and_whom_it_was_to_be_learnt_from() -> None:
+    """The flow is held: when it goes on, the pump's beat begins anew."""
+    tracker, ended = follow([(-200.0, 20_000.0, 500.0, 200.0), (-900.0, 20_000.0, 500.0, 200.0)])
+    assert len(ended) == 2
+    assert tracker.learn()
+    known = tracker.pulsation
+    tracker.drain()
+    assert not tracker.learn()
+    assert tracker.pulsation is not known
+
+
 def test_a_small_body_that_still_sinks_arrives_within_its_window() -> None:
     """15.4 mm/s in view, and faster by 6.2 mm/s each second: sinking from the ceiling."""
     tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)

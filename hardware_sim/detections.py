@@ -1,0 +1,330 @@
+"""What the controller's eyes would have found, straight from the bodies: no pixels, no network.
+
+`DetectionVision` stands where `sorter.pipeline.PixelVision` does. Its errors are drawn from
+`hardware_sim.detection_errors`, which were measured on pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.ports import Frame
+from hardware_sim.body_spec import BodySpec
+from hardware_sim.detection_errors import MEASURED, PERCENTS, ErrorModel, KindErrors
+from sorter.detection import Detection
+
+_NO_CONTOUR = np.empty((0, 2), np.int32)
+_PAIR_FROM_UM = 25.0
+_SMALL_RATIO = 0.4
+_FLOOR = 1e-4
+_DEFICIT_FACTOR = 1.33  # of sorter.descent: diameter over the root of the deficit
+_DEFICIT_SIGMAS = 2.2
+_LEAST_SHOWN = 0.12  # of its area: less than that of a body at the edge is not found
+
+
+@dataclass(frozen=True, slots=True)
+class InView:
+    """A body as a frame shows it: its number, what it is, and where its centre lies."""
+
+    body: int
+    group: int | None
+    spec: BodySpec
+    x_px: float
+    y_px: float
+    defocus_um: float
+    angle_rad: float
+
+
+@dataclass(slots=True)
+class _Look:
+    """What is drawn once for a body."""
+
+    errors: KindErrors
+    roll_um: float
+    off_um: tuple[float, float]
+    size: float
+    circularity: float
+    double: float
+    deficit: float
+    logit: float
+    logit_spread: float
+    is_other: bool
+    pair_u: float
+    hidden_u: float
+    views: int = 0
+    hiding: Counter[int] = field(default_factory=Counter)
+
+
+def _kind_of(spec: BodySpec) -> str:
+    if spec.kind == "spheroid":
+        return spec.health or "healthy"
+    if spec.kind == "debris":
+        return "debris" if spec.diameter_um >= 30.0 else "debris_small"
+    return spec.kind
+
+
+def _judged_as(spec: BodySpec) -> str:
+    if spec.kind != "spheroid":
+        return "other"
+    if spec.health != "unhealthy":
+        return "healthy"
+    return f"unhealthy{min(2, max(0, int((spec.severity - 0.4) / 0.2)))}"
+
+
+def _from_percentiles(values: Sequence[float], u: float) -> float:
+    i = min(bisect_right(PERCENTS, u), len(PERCENTS) - 1)
+    low, high = PERCENTS[i - 1], PERCENTS[i]
+    return values[i - 1] + (values[i] - values[i - 1]) * (u - low) / (high - low)
+
+
+class DetectionVision:
+    """`sorter.pipeline.Vision` on bodies instead of pixels.
+
+    Args:
+        seen_in: the bodies that a frame shows.
+        pitch_um, width_px, height_px: the camera's.
+        weigh_below_um: below this diameter the light deficit is measured (`sorter.decide`).
+        seed: of all errors.
+        model: the errors.
+
+    Attributes:
+        alone: how often each body was shown by a whole detection of its own.
+        hidden: how often it was within another's detection that was not marked double.
+    """
+
+    def __init__(
+        self,
+        seen_in: Callable[[Frame], Sequence[InView]],
+        *,
+        pitch_um: float,
+        width_px: int,
+        height_px: int,
+        weigh_below_um: float,
+        seed: int,
+        model: ErrorModel = MEASURED,
+    ) -> None:
+        self._seen_in = seen_in
+        self._pitch_um = pitch_um
+        self._width_px, self._height_px = width_px, height_px
+        self._weigh_below_um = weigh_below_um
+        self._seed = seed
+        self._model = model
+        self._random = Random(f"vision {seed}")
+        self._looks: dict[int, _Look] = {}
+        self._shown: dict[int, InView] = {}
+        self._kept: list[Detection] = []
+        self.alone: Counter[int] = Counter()
+        self.hidden: Counter[int] = Counter()
+
+    # -- sorter.pipeline.Vision ---------------------------------------------------------------
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        """See `sorter.pipeline.Vision.detect`."""
+        bodies = [b for b in self._seen_in(frame) if self._is_found(b)]
+        self._shown = {}
+        self._kept = []
+        merged = self._merged(bodies) if len(bodies) > 1 else {}
+        for i, body in enumerate(bodies):
+            how = merged.get(i)
+            if how == "gone":
+                continue
+            self._show(body, how)
+        return self._kept
+
+    def classify(
+        self, frame: Frame, detections: Sequence[Detection]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Probabilities (n, 3) of healthy, unhealthy and other; a crop is the body's number."""
+        gauss = self._random.gauss
+        rows, crops = [], np.zeros((len(detections), 1, 4), np.uint8)
+        for i, detection in enumerate(detections):
+            body = self._shown[id(detection)]
+            look = self._look(body)
+            p = 1.0 / (1.0 + math.exp(-gauss(look.logit, look.logit_spread)))
+            p = min(max(p, _FLOOR), 1.0 - _FLOOR)
+            other = 0.999 * p if look.is_other else min(0.005, p)
+            rows.append((1.0 - p, p - other, other))
+            crops[i, 0] = list(body.body.to_bytes(4, "little"))
+        return np.array(rows, np.float32).reshape(len(rows), 3), crops
+
+    def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
+        """Whether a body travelled within the outline of this one for most of the view."""
+        if not len(crops):
+            return False
+        look = self._looks[int.from_bytes(crops[-1].tobytes(), "little")]
+        with_it = max(look.hiding.values(), default=0)
+        return 2 * with_it > look.views and look.hidden_u < self._model.hidden_found
+
+    def settle(self) -> None:
+        """Nothing waits."""
+
+    # -- how bodies look ----------------------------------------------------------------------
+
+    def _look(self, body: InView) -> _Look:
+        look = self._looks.get(body.body)
+        if look is None:
+            look = self._looks[body.body] = self._draw(body)
+        return look
+
+    def _draw(self, body: InView) -> _Look:
+        random = Random(f"look {self._seed} {body.body}")
+        spec, gauss = body.spec, random.gauss
+        errors = self._model.kinds[_kind_of(spec)]
+        judged = _judged_as(spec)
+        percentiles, spread = self._model.not_healthy[judged]
+        across = 2.0 * spec.diameter_um
+        return _Look(
+            errors=errors,
+            # Standard deviations of a sine are its amplitude over the root of two.
+            roll_um=max(0.0, gauss(*errors.roll)) * spec.diameter_um * math.sqrt(2.0),
+            off_um=(
+                gauss(0.0, 0.4 * errors.off) * spec.diameter_um,
+                min(across, gauss(0.0, errors.off) * spec.diameter_um),
+            ),
+            # Blur only enlarges: 1 in 20 looked less than 0.5 % larger, none smaller.
+            size=max(0.0, gauss(*errors.size)) if spec.kind == "debris" else gauss(*errors.size),
+            circularity=gauss(*errors.circularity),
+            double=gauss(*errors.double),
+            deficit=self._draw_deficit(spec, random),
+            logit=_from_percentiles(percentiles, random.random()),
+            logit_spread=spread,
+            is_other=judged == "other",
+            pair_u=random.random(),
+            hidden_u=random.random(),
+        )
+
+    def _draw_deficit(self, spec: BodySpec, random: Random) -> float:
+        small = spec.diameter_um < 30.0
+        mean, sd = self._model.deficit_small if small else self._model.deficit
+        return mean + sd * min(max(random.gauss(0.0, 1.0), -_DEFICIT_SIGMAS), _DEFICIT_SIGMAS)
+
+    def _is_found(self, body: InView) -> bool:
+        if body.spec.kind != "debris" or body.spec.diameter_um >= self._model.found[-1][0]:
+            return True
+        off = abs(body.defocus_um)
+        column = 0 if off < 60 else 1 if off < 150 else 2 if off < 300 else 3
+        for below_um, shares in self._model.found:
+            if body.spec.diameter_um < below_um:
+                return self._random.random() < shares[column]
+        return True
+
+    def _merged(self, bodies: Sequence[InView]) -> dict[int, str]:
+        """Bodies that share a detection: the larger of two is 'double' or 'single', the other
+        'gone'; 'split' where they touch but are told apart."""
+        how: dict[int, str] = {}
+        pitch_um = self._pitch_um
+        for i, a in enumerate(bodies):
+            for j in range(i + 1, len(bodies)):
+                b = bodies[j]
+                reach_px = (a.spec.diameter_um + b.spec.diameter_um) / 2 / pitch_um
+                if abs(a.x_px - b.x_px) > reach_px + 8:
+                    continue
+                if min(a.spec.diameter_um, b.spec.diameter_um) < _PAIR_FROM_UM:
+                    continue
+                gap_px = math.hypot(a.x_px - b.x_px, a.y_px - b.y_px) - reach_px
+                if gap_px < 8.0:
+                    self._meet(how, (i, j), (a, b), gap_px)
+        return how
+
+    def _meet(
+        self,
+        how: dict[int, str],
+        places: tuple[int, int],
+        pair: tuple[InView, InView],
+        gap_px: float,
+    ) -> None:
+        large, small = (0, 1) if pair[0].spec.diameter_um >= pair[1].spec.diameter_um else (1, 0)
+        big, little = pair[large], pair[small]
+        ratio = little.spec.diameter_um / big.spec.diameter_um
+        if big.group is not None and big.group == little.group:
+            double, single = self._model.grouped
+        elif ratio < _SMALL_RATIO:
+            double, single = self._model.merged_small if gap_px < 0 else (0.0, 0.0)
+        else:
+            double, single = self._model.merged if gap_px < -20.0 else (0.0, 0.0)
+        # One draw a pair: what two bodies look like together changes little while they stay so.
+        u = (self._look(big).pair_u + self._look(little).pair_u) % 1.0
+        if u >= double + single:
+            how.setdefault(places[large], "split")
+            how.setdefault(places[small], "split")
+            return
+        how[places[small]] = "gone"
+        if how.get(places[large]) != "gone":
+            how[places[large]] = "double" if u < double else "single"
+        if u >= double:
+            self._look(big).hiding[little.body] += 1
+            self.hidden[little.body] += 1
+
+    def _show(self, body: InView, how: str | None) -> None:
+        """Add the detection of a body, and of what lies beside it."""
+        look, random = self._look(body), self._random
+        errors, d_um = look.errors, body.spec.diameter_um
+        roll_um = look.roll_um * math.sin(body.angle_rad + look.hidden_u * math.tau)
+        x = (
+            body.x_px
+            + (look.off_um[0] + roll_um + random.gauss(0, errors.white_um)) / self._pitch_um
+        )
+        y = body.y_px + (look.off_um[1] + random.gauss(0, errors.white_um)) / self._pitch_um
+        seen_um = d_um * math.exp(look.size + random.gauss(0, errors.size_view))
+        double = how == "double" or (how is None and random.random() < look.double)
+        made = self._detection(x, y, seen_um, look, split=how == "split", double=double)
+        if made is None:
+            return
+        look.views += 1
+        self._keep(made, body)
+        if how in (None, "split") and not made.touches_border:
+            self.alone[body.body] += 1
+        if random.random() < errors.extra:
+            angle, off_um = random.uniform(0, math.tau), d_um / 2 + random.uniform(5.0, 40.0)
+            fragment = self._detection(
+                x + off_um * math.cos(angle) / self._pitch_um,
+                y + off_um * math.sin(angle) / self._pitch_um,
+                random.choice((20.5, 22.8, 25.0, 74.0)),
+                look,
+                split=False,
+                double=False,
+            )
+            if fragment is not None:
+                self._keep(fragment, body)
+
+    def _keep(self, detection: Detection, body: InView) -> None:
+        self._kept.append(detection)
+        self._shown[id(detection)] = body
+
+    def _detection(
+        self, x: float, y: float, d_um: float, look: _Look, *, split: bool, double: bool
+    ) -> Detection | None:
+        """A round body, cut off where it reaches out of the frame; None when too little shows."""
+        r_px = d_um / 2 / self._pitch_um
+        left, right = max(0.0, x - r_px), min(float(self._width_px), x + r_px)
+        top, bottom = max(0.0, y - r_px), min(float(self._height_px), y + r_px)
+        if right - left < 1.0 or bottom - top < 1.0:
+            return None
+        share = (right - left) * (bottom - top) / (4.0 * r_px * r_px)
+        border = left == 0.0 or top == 0.0 or right == self._width_px or bottom == self._height_px
+        if border:
+            if share < _LEAST_SHOWN:
+                return None
+            x, y = (left + right) / 2, (top + bottom) / 2
+            d_um *= math.sqrt(share)
+        area_um2 = math.pi * d_um * d_um / 4
+        circularity = look.circularity + self._random.gauss(0, look.errors.circularity_view)
+        deficit = math.nan
+        if d_um < self._weigh_below_um:
+            ratio = look.deficit + self._random.gauss(0, self._model.deficit_view)
+            deficit = (ratio * d_um * math.exp(-look.size) / _DEFICIT_FACTOR) ** 2
+        bbox = (int(left), int(top), max(1, int(right - left)), max(1, int(bottom - top)))
+        if border and right >= self._width_px:
+            bbox = (bbox[0], bbox[1], self._width_px - bbox[0], bbox[3])
+        return Detection(
+            x, y, area_um2, d_um, min(1.0, max(0.05, circularity)), look.errors.solidity,
+            look.errors.grey, bbox, border, split, double, _NO_CONTOUR, deficit,
+        )  # fmt: skip

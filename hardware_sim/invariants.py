@@ -1,0 +1,372 @@
+"""What must hold on a rig, whatever strikes it; one function each, over the log of a rig.
+
+None of them asks the controller or the firmware what they think: they use the bodies' truth, the
+gate's pin, the bytes that reached the device, and what was handed to the record. A function takes a
+`RigLog` and gives one line for each violation. A new invariant is a function and a row of
+`INVARIANTS`.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable
+
+from drivers import protocol as wire
+from hardware_sim.campaign_rig import RigLog, RunLog
+from hardware_sim.told import Allowed
+from hardware_sim.truth_log import Truth
+from hardware_sim.verdict import TrackRow, judge, match_tracks
+from sorter.liquid import Liquid
+
+Invariant = Callable[[RigLog], list[str]]
+
+_US = 1_000
+_TOLERANCE_US = 20
+_SEEN_ALONE = 6  # frames in which a body was shown by itself: no excuse for not deciding on it
+_LEAST_UM = 30.0
+_SEEN_HIDDEN = 4  # the fewest views that are decided on
+_UNSETTLED_NS = 8_000_000_000  # the driver gives a command up sooner than that
+_OBJECT_IDS = 1_000_000  # object ids of each run are counted on from there
+
+
+def unsafe(log: RigLog) -> list[str]:
+    """A body of 30 µm or more in collect without a commanded decision of its own."""
+    return [f"body {body}" for body in _in_collect(log) if not _passed_for_another(log, body)]
+
+
+def hidden_unseen(log: RigLog) -> int:
+    """Bodies in collect that travelled within another's outline: a limit of sight, no fault.
+
+    Counted apart, as touching pairs that pass for one body are.
+    """
+    return sum(_passed_for_another(log, body) for body in _in_collect(log))
+
+
+def _in_collect(log: RigLog) -> list[int]:
+    pitch_um = log.scene.scene.optics.pitch_um
+    verdict = judge(Truth(log.truth), log.edges, tracks_of(log), pitch_um=pitch_um)
+    numbers: list[int] = verdict["unsafe_bodies"]
+    return numbers
+
+
+def _passed_for_another(log: RigLog, body: int) -> bool:
+    """Whether it was never shown by itself, and often enough within another's detection."""
+    alone = sum(run.vision.alone[body] for run in log.runs)
+    return alone == 0 and sum(run.vision.hidden[body] for run in log.runs) >= _SEEN_HIDDEN
+
+
+def tracks_of(log: RigLog) -> list[TrackRow]:
+    """The objects of all runs, as the verdict wants them, frames numbered as they were exposed."""
+    rows: list[TrackRow] = []
+    for run in log.runs:
+        index_of = run.camera.index_of
+        sent = _unrecorded(run)
+        # One that the device refused was decided in time all the same.
+        asked = {command.object_id for command in run.record.commands}
+        for row in run.record.tracks():
+            places = [(index_of[n], x, y) for n, x, y in row.sightings]
+            commanded = row.object_id in asked or (bool(sent) and row.outlet == "collect")
+            number = run.number * _OBJECT_IDS + row.object_id
+            rows.append(TrackRow(number, places, row.outlet, row.reason, commanded))
+    return rows
+
+
+def _unrecorded(run: RunLog) -> list[int]:
+    """Commands that went out and whose row did not: the controller died in between."""
+    if run.dispenser is None:
+        return []
+    recorded = {row.id for row in run.record.commands}
+    return [sent.command.id for sent in run.dispenser.sent if sent.command.id not in recorded]
+
+
+def gate_only_as_told(log: RigLog) -> list[str]:
+    """The pin leads away from rest only while a line says so that came whole, in time, once, in the
+    present session, and was not withdrawn; and never when the host has been silent too long."""
+    told = log.told
+    wrong = []
+    for stay in log.stays:
+        off_us = stay.on_us if stay.off_us is None else stay.off_us
+        fitting = [o for o in told.openings if (o.boot, o.outlet) == (stay.boot, stay.outlet)]
+        at = _first_untold(fitting, stay.on_us, off_us)
+        if at is not None:
+            after_ms = (at - stay.on_us) / 1e3
+            wrong.append(f"{stay.outlet} from {stay.on_ns} ns on, untold after {after_ms:.2f} ms")
+    return wrong
+
+
+def pump_only_as_told(log: RigLog) -> list[str]:
+    """The pump's output lets it run only from a `FLOW` on that came whole, in the present session,
+    with the emergency stop cleared by its edge; and never when the host is silent for too long."""
+    told = log.told
+    wrong = []
+    for flow in log.flows:
+        off_us = flow.on_us if flow.off_us is None else flow.off_us
+        at = _first_untold([o for o in told.flows if o.boot == flow.boot], flow.on_us, off_us)
+        if at is not None:
+            after_ms = (at - flow.on_us) / 1e3
+            wrong.append(f"pump from {flow.on_ns} ns on, untold after {after_ms:.2f} ms")
+    return wrong
+
+
+def stop_clears_by_its_edge(log: RigLog) -> list[str]:
+    """The device never says that its emergency stop is clear while it is not: it clears by a level
+    0 and then a level 1, both after it was set and with the button let go."""
+    stops = log.told.stops
+    times = [at_ns for at_ns, _ in stops]
+    wrong = []
+    for at_ns, message in log.answers:
+        if not isinstance(message, (wire.Said, wire.Ready)) or message.estop:
+            continue
+        known = bisect_right(times, at_ns)
+        if known and stops[known - 1][1]:
+            wrong.append(f"clear at {at_ns} ns, set since {times[known - 1]} ns")
+    return wrong
+
+
+def holds_before_it_rests(log: RigLog) -> list[str]:
+    """The host never sends the gate to rest, nor stops looking, before it has the pump held."""
+    wrong = []
+    for run in log.runs:
+        flows_from: int | None = None
+        rests: set[int] = set()
+        for at_ns, line in run.wrote:
+            message = _from_host(line)
+            if isinstance(message, (wire.Hold, wire.Stop)):
+                flows_from = None
+            elif isinstance(message, wire.Flow):
+                flows_from = at_ns
+            elif isinstance(message, wire.Rest) and message.number not in rests:
+                rests.add(message.number)  # it is said again until it is answered
+                if flows_from is not None:
+                    wrong.append(f"run {run.number}: rest at {at_ns}, flow since {flows_from} ns")
+            if flows_from is not None and 0 < run.camera.stopped_ns < at_ns:
+                wrong.append(f"run {run.number}: blind and flowing at {at_ns} ns")
+                break
+    return wrong
+
+
+def _from_host(line: bytes) -> object:
+    try:
+        return wire.decode_from_host(line.rstrip(b"\n"))
+    except wire.BadLine:
+        return None
+
+
+def held_in_the_end(log: RigLog) -> list[str]:
+    """Nobody has spoken for seconds: the pump is held."""
+    return [f"pump since {flow.on_ns}" for flow in log.flows if flow.off_ns is None]
+
+
+def _first_untold(openings: list[Allowed], on_us: int, off_us: int) -> int | None:
+    """The first device time of a stay that no opening covers."""
+    reached = on_us + _TOLERANCE_US
+    for one in sorted(openings, key=lambda one: one.from_us):
+        if one.from_us <= reached:
+            reached = max(reached, one.to_us + _TOLERANCE_US)
+    return None if reached >= off_us else reached
+
+
+def answers_say_why(log: RigLog) -> list[str]:
+    """A damaged line and one of another session are refused, with that reason, and no other is; an
+    opening that lies ahead is not called late; a session knows what ended before it."""
+    told = log.told
+    refused: Counter[tuple[int, str]] = Counter()
+    late: set[tuple[int, int]] = set()
+    begun: dict[int, str] = {}
+    for at_ns, message in log.answers:
+        if isinstance(message, wire.Nak) and message.reason in ("CRC", "SESSION"):
+            refused[at_ns, message.reason] += 1
+        elif isinstance(message, wire.Nak) and message.reason == "LATE":
+            late.add((at_ns, message.id))
+        elif isinstance(message, wire.Ready):
+            begun[at_ns] = message.cause
+    expected = Counter(told.refused)
+    wrong = [f"{reason} not said at {at_ns} ns" for at_ns, reason in expected - refused]
+    wrong += [f"{reason} said at {at_ns} ns" for at_ns, reason in refused - expected]
+    wrong += [f"id {one} called late at {at_ns} ns" for at_ns, one in told.ahead
+              if (at_ns, one) in late]  # fmt: skip
+    for at_ns, cause in told.begun:
+        if begun.get(at_ns, cause) != cause:
+            wrong.append(f"{begun[at_ns]} for {cause} at {at_ns} ns")
+    return wrong
+
+
+def queue_is_bounded(log: RigLog) -> list[str]:
+    """The device never says that it has queued more openings than it holds."""
+    acked = {(m.tag, m.id) for _, m in log.answers if isinstance(m, wire.Ack)}
+    wrong = []
+    for tag, command_id, alive in log.told.queued:
+        held = sum((tag, other) in acked for other in alive)
+        if (tag, command_id) in acked and held >= log.scene.device.queue:
+            wrong.append(f"id {command_id} of session {tag:04X} beside {held} others")
+    return wrong
+
+
+def at_rest_in_the_end(log: RigLog) -> list[str]:
+    """Nobody has spoken for seconds: the gate is at rest."""
+    return [f"{stay.outlet} since {stay.on_ns}" for stay in log.stays if stay.off_ns is None]
+
+
+def only_recorded_commands(log: RigLog) -> list[str]:
+    """Every opening on the wire is one that the scheduler sent, under one id, with one content; and
+    it is in the record, unless the controller died between sending and recording it."""
+    told = log.told
+    known: dict[tuple[int, int], tuple[str, int, int]] = {}
+    wrong: list[str] = []
+    for run in log.runs:
+        if run.dispenser is None:
+            continue
+        nonce = run.dispenser.session_nonce
+        for sent in run.dispenser.sent:
+            c = sent.command
+            known[nonce, c.id] = (c.outlet, c.open_us & wire.MASK_32, c.close_us - c.open_us)
+        if run.ended == "stopped" and _unrecorded(run):
+            wrong.append(f"run {run.number}: commands {_unrecorded(run)} are not in the record")
+    for nonce, command_id, content in told.asked:
+        if known.get((nonce, command_id)) != content:
+            wrong.append(f"session {nonce:08X}: id {command_id} was asked for {content}")
+    return wrong
+
+
+def objects_accounted_for(log: RigLog) -> list[str]:
+    """Each object is decided once, taken back to rest or recheck at most, and decided before it is
+    commanded; a body that was shown alone often enough is an object."""
+    wrong = []
+    for run in log.runs:
+        record, outlets = run.record, log.scene.rig.outlets
+        wrong += [f"run {run.number}: object {i} decided twice" for i in record.decided_twice]
+        for i, change in record.changes.items():
+            if i not in record.objects or change.changed_outlet == outlets.collect:
+                wrong.append(f"run {run.number}: object {i} changed to {change.changed_outlet}")
+        for command in record.commands:
+            row = record.objects.get(command.object_id)
+            if row is None or row.outlet != command.outlet:
+                wrong.append(f"run {run.number}: command {command.id} without such a decision")
+    return wrong + _overlooked(log)
+
+
+def _overlooked(log: RigLog) -> list[str]:
+    """Bodies that a run saw well and that are in no object of it, not even in another's track, as
+    they may be where frames came out of order."""
+    tracks = tracks_of(log)
+    pitch_um = log.scene.scene.optics.pitch_um
+    matched = match_tracks(log.truth, tracks, pitch_um)
+    groups = {b.group for b in log.truth if b.group and b.body in matched}
+    places: dict[int, list[tuple[float, float]]] = {}
+    for track in tracks:
+        for index, x_px, y_px in track.sightings:
+            places.setdefault(index, []).append((x_px, y_px))
+    bodies = {b.body: b for b in log.truth if b.diameter_um >= _LEAST_UM}
+    wrong = []
+    for run in log.runs:
+        if run.ended in ("killed", "deadlock", "crash", "RecordError"):
+            continue  # its books could not be closed
+        for number, frames in run.vision.alone.items():
+            body = bodies.get(number)
+            if body is None or frames < _SEEN_ALONE or number in matched or body.group in groups:
+                continue
+            reach_px = body.diameter_um / 2 / pitch_um
+            if not any(
+                math.hypot(x - there_x, y - there_y) < reach_px
+                for index, x, y in body.positions
+                for there_x, there_y in places.get(index, ())
+            ):
+                wrong.append(f"run {run.number}: body {number}, seen alone {frames} times")
+    return wrong
+
+
+def commands_accounted_for(log: RigLog) -> list[str]:
+    """Each command is refused, executed, or given up with the run; none is forgotten."""
+    wrong = []
+    for run in log.runs:
+        if run.ended != "stopped" or run.dispenser is None:
+            continue
+        for command in run.record.commands:
+            old = run.ended_ns - command.sent_ns > _UNSETTLED_NS
+            if command.id not in run.record.settled and old:
+                wrong.append(f"run {run.number}: command {command.id} is neither")
+    return wrong
+
+
+def clock_within_its_bound(log: RigLog) -> list[str]:
+    """The device's clock is where the driver says, within the bound that it says; not in a run in
+    which that clock was meddled with, which the driver can only notice later."""
+    # A drift that changes at once is none of `max_wander_ppm_per_s`, and can't be bounded.
+    kinds = ("clock_step", "clock_drift", "device_reset")
+    meddled = [f.at_ns for f in log.faults if f.fault.kind in kinds]
+    wrong = []
+    for run in log.runs:
+        if run.dispenser is None or any(run.began_ns <= t <= run.ended_ns for t in meddled):
+            continue
+        turn = 1 << 32
+        for sent in run.dispenser.sent:
+            off_us = (sent.off_us + turn // 2) % turn - turn // 2
+            if abs(off_us) > sent.bound_us:
+                wrong.append(f"run {run.number}: off by {off_us} us, bound {sent.bound_us} us")
+    return wrong
+
+
+def openings_wide_enough(log: RigLog) -> list[str]:
+    """An opening that stands alone begins so early that jitter, margin and the clock's bound fit in
+    before the object, though the jump of the opening itself brings it forward; and ends as late."""
+    rig = log.scene.rig
+    liquid, junction = Liquid(rig.liquid), rig.junction
+    apart_ns = 2 * liquid.settled_ns
+    wrong = []
+    for run in log.runs:
+        if run.dispenser is None:
+            continue
+        last_ns = -apart_ns
+        rows = {row.id: row for row in run.record.commands}
+        for sent in run.dispenser.sent:
+            alone, last_ns = sent.at_ns - last_ns > apart_ns, sent.at_ns
+            command = rows.get(sent.command.id)
+            row = run.record.objects.get(command.object_id) if command else None
+            if not alone or row is None or row.arrival_ns is None or row.arrival_error_ns is None:
+                continue
+            guard_ns = junction.guard_ns + sent.bound_us * _US
+            early_ns = row.arrival_ns - row.arrival_error_ns - liquid.lead_ns(guard_ns) - guard_ns
+            opens_ns = sent.at_ns + junction.valve_on_ms * 1e6
+            opens_ns += (sent.command.open_us - sent.now_us) * _US
+            if opens_ns > early_ns + 2 * _TOLERANCE_US * _US:
+                late_ms = (opens_ns - early_ns) / 1e6
+                wrong.append(f"run {run.number}: command {sent.command.id} {late_ms:.3f} ms late")
+    return wrong
+
+
+def runs_end(log: RigLog) -> list[str]:
+    """No run stands still, and none goes on for ever."""
+    return [f"run {r.number}: {r.error}" for r in log.runs if r.ended == "deadlock"]
+
+
+def no_crash(log: RigLog) -> list[str]:
+    """A run ends with an error of the tree that says what to do, never with any other."""
+    return [f"run {r.number}: {r.error}" for r in log.runs if r.ended == "crash"]
+
+
+INVARIANTS: dict[str, Invariant] = {
+    "unsafe": unsafe,
+    "gate_only_as_told": gate_only_as_told,
+    "pump_only_as_told": pump_only_as_told,
+    "stop_clears_by_its_edge": stop_clears_by_its_edge,
+    "holds_before_it_rests": holds_before_it_rests,
+    "held_in_the_end": held_in_the_end,
+    "answers_say_why": answers_say_why,
+    "queue_is_bounded": queue_is_bounded,
+    "at_rest_in_the_end": at_rest_in_the_end,
+    "only_recorded_commands": only_recorded_commands,
+    "objects_accounted_for": objects_accounted_for,
+    "commands_accounted_for": commands_accounted_for,
+    "clock_within_its_bound": clock_within_its_bound,
+    "openings_wide_enough": openings_wide_enough,
+    "runs_end": runs_end,
+    "no_crash": no_crash,
+}
+
+
+def check(log: RigLog) -> dict[str, list[str]]:
+    """Violations by the name of the invariant; empty when all hold."""
+    found = {name: invariant(log) for name, invariant in INVARIANTS.items()}
+    return {name: wrong for name, wrong in found.items() if wrong}

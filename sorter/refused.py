@@ -1,0 +1,57 @@
+"""Bodies whose command the device refused, though they were rightly bound for its outlet.
+
+A refusal may be heard when the body is over the junction already, and another's opening for the
+same outlet may have let it in. It was decided on in time, so nothing is wrong with that; what would
+be wrong is a record that says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sorter.liquid import Liquid, Opening
+from sorter.opening_plan import JunctionSettings, window
+from sorter.under_way import Body
+
+
+class RefusedBodies:
+    """Keeps them until it is known what became of them."""
+
+    def __init__(self, liquid: Liquid, junction: JunctionSettings) -> None:
+        self._liquid = liquid
+        self._guard_ns = junction.guard_ns
+        self._bodies: dict[int, Body] = {}
+
+    def add(self, body: Body) -> None:
+        """A body whose command will never act."""
+        self._bodies[body.id] = body
+
+    def clear(self) -> None:
+        """Nothing is under way any more."""
+        self._bodies.clear()
+
+    def served(self, opening: Opening, openings: Sequence[Opening]) -> None:
+        """An opening is over: whom it may have let in, it has, and that stands."""
+        for body in list(self._bodies.values()):
+            if self._may_enter(body, opening, openings):
+                del self._bodies[body.id]
+
+    def take_unserved(self, openings: Sequence[Opening]) -> list[Body]:
+        """Those that none of the openings may let in; they are not kept any longer."""
+        if not self._bodies:
+            return []
+        unserved = [
+            body
+            for body in self._bodies.values()
+            if not any(self._may_enter(body, o, openings) for o in openings)
+        ]
+        for body in unserved:
+            del self._bodies[body.id]
+        return unserved
+
+    def _may_enter(self, body: Body, opening: Opening, openings: Sequence[Opening]) -> bool:
+        """Whether it may arrive while the gate stands there."""
+        if opening.outlet != body.outlet:
+            return False
+        theirs = window(body.arrival, self._liquid, openings)
+        return theirs.overlaps(opening, self._guard_ns)
