@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import Any
 
-from hardware_sim.campaign_rig import CampaignRig, RigLog
+from hardware_sim.campaign_log import RigLog
+from hardware_sim.campaign_rig import CampaignRig
 from hardware_sim.fault_acts import KINDS
 from hardware_sim.invariants import INVARIANTS, check, hidden_unseen
 from models.bundle import load_bundle

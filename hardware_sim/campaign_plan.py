@@ -22,9 +22,9 @@ from sorter.settings import RigSettings
 
 FRAME_RATE_HZ = 100.0
 S = 1_000_000_000
-LONG_SHARE = 0.08
+LONG_SHARE = 0.07
 _HANDSHAKE_S = 0.12
-_WEATHER_HZ = (1.0, 3.0, 8.0, 20.0)
+_WEATHER_HZ = (2.0, 5.0, 10.0, 20.0)
 _SHORT_FAULTS = 3
 
 ENDING = [kind for kind in KINDS.values() if kind.ends_run]
@@ -32,6 +32,7 @@ _LASTING = [kind for kind in KINDS.values() if not kind.ends_run]
 _LASTING_EARLY = [kind for kind in _LASTING if "connecting" in kind.states]
 # Without openings there are no answers to them.
 _LASTING_BLIND = [kind for kind in _LASTING if kind.place not in ("ack", "report")]
+_ANSWERS = [kind for kind in _LASTING if kind.place in ("ack", "report")]
 _LASTING_DRAINING = [kind for kind in _LASTING if "draining" in kind.states]
 _ENDING_PAUSED = [kind for kind in ENDING if "paused" in kind.states]
 _LASTING_PAUSED = [kind for kind in _LASTING if "paused" in kind.states]
@@ -165,7 +166,7 @@ def draw_run(
 
 
 def _draw_long(random: Random, injector: Injector, now_ns: int, blind_s: float) -> RunPlan:
-    length_s = blind_s + random.uniform(3.0, 9.0)
+    length_s = blind_s + random.uniform(2.5, 8.0)
     over_s = length_s + 1.0
     if random.random() < 0.6:
         over_s = random.uniform(blind_s, length_s + 0.6)
@@ -178,9 +179,10 @@ def _draw_long(random: Random, injector: Injector, now_ns: int, blind_s: float) 
         elif random.random() < _BLIND_WEATHER:
             _add(injector, random, now_ns, t_s, draw_kind(_LASTING_BLIND, random).name)
         t_s += random.expovariate(rate_hz)
-    for _ in range(random.choice((0, 0, 1, 2))):
-        at_s = length_s + random.uniform(0.0, 0.4)
-        _add(injector, random, now_ns, at_s, draw_kind(_LASTING_DRAINING, random).name)
+    for _ in range(random.choice((0, 1, 2))):
+        kinds = _ANSWERS if random.random() < 0.4 else _LASTING_DRAINING
+        at_s = length_s + random.uniform(0.0, 0.3)
+        _add(injector, random, now_ns, at_s, draw_kind(kinds, random).name)
     wishes: tuple[tuple[int, RunState], ...] = ()
     if random.random() < _PAUSED_SHARE:
         at_s, for_s = random.uniform(0.1, length_s), log_between(0.02, 1.0, random.random())

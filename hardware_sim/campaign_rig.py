@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property
 from random import Random
 from typing import Any
 
-from drivers import protocol as wire
 from drivers.dispenser import DispenserSettings
 from hardware_sim.campaign_device import (
     CampaignBoard,
     CampaignLink,
     MakeCore,
     PortGone,
-    Stay,
 )
+from hardware_sim.campaign_log import RigLog, RunLog
 from hardware_sim.campaign_parts import (
     CampaignRecord,
     CampaignVision,
@@ -33,7 +30,6 @@ from hardware_sim.campaign_parts import (
     RigClock,
 )
 from hardware_sim.campaign_plan import (
-    CampaignScene,
     RunPlan,
     draw_run,
     pixel_rig_of_seed,
@@ -41,7 +37,7 @@ from hardware_sim.campaign_plan import (
 )
 from hardware_sim.detections import DetectionVision
 from hardware_sim.fault_acts import KINDS, NetworkFailed, Pieces
-from hardware_sim.faults import Fault, Injector, Kind, Place, Struck
+from hardware_sim.faults import Fault, Injector, Kind, Place
 from hardware_sim.gate_log import GateEdge
 from hardware_sim.light_camera import (
     FrameSource,
@@ -50,7 +46,6 @@ from hardware_sim.light_camera import (
     PixelStage,
     RawFrame,
 )
-from hardware_sim.told import Told, told_by
 from hardware_sim.truth_log import BodyTruth
 from hardware_sim.virtual_link import VirtualDispenser
 from models.bundle import Bundle
@@ -86,66 +81,6 @@ class Truths:
 
     def end(self, **counts: int) -> None:
         """No more will come."""
-
-
-@dataclass(slots=True)
-class RunLog:
-    """A run as it went.
-
-    Attributes:
-        number: within its rig, from 0.
-        nonce: of its session with the device.
-        began_ns, ended_ns: from the handshake to the port's closing.
-        ended: ``stopped``, ``killed``, ``deadlock``, ``crash``, or the fault that ended it.
-        error: what that said.
-        wrote: (host ns, bytes) of all that the host wrote to the device.
-    """
-
-    number: int
-    nonce: int
-    began_ns: int
-    plan: RunPlan
-    record: CampaignRecord
-    camera: LightCamera
-    vision: DetectionVision | PixelEyes
-    dispenser: NotedDispenser | None = None
-    ended: str = ""
-    error: str = ""
-    ended_ns: int = 0
-    wrote: list[tuple[int, bytes]] = field(default_factory=list)
-
-
-@dataclass
-class RigLog:
-    """All that is known of a rig that is over, for `hardware_sim.invariants`.
-
-    Attributes:
-        edges: what the gate did to the liquid.
-        stays: when the gate's pin led away from rest; flows: when the pump's let it run.
-        met: what the device met; said: what it said, (host ns, line).
-    """
-
-    seed: int
-    scene: CampaignScene
-    runs: list[RunLog] = field(default_factory=list)
-    truth: list[BodyTruth] = field(default_factory=list)
-    edges: list[GateEdge] = field(default_factory=list)
-    stays: list[Stay] = field(default_factory=list)
-    flows: list[Stay] = field(default_factory=list)
-    met: list[Any] = field(default_factory=list)
-    said: list[tuple[int, bytes]] = field(default_factory=list)
-    faults: list[Struck] = field(default_factory=list)
-    ended_ns: int = 0
-
-    @cached_property
-    def told(self) -> Told:
-        """What the host's lines allowed."""
-        return told_by(self.met, self.scene)
-
-    @cached_property
-    def answers(self) -> list[tuple[int, Any]]:
-        """What the device said, (host ns, message)."""
-        return [(at_ns, wire.decode_from_device(line.rstrip(b"\n"))) for at_ns, line in self.said]
 
 
 class _Operator:

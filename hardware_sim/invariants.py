@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from drivers import protocol as wire
-from hardware_sim.campaign_rig import RigLog, RunLog
+from hardware_sim.campaign_log import RigLog, RunLog
 from hardware_sim.told import Allowed
 from hardware_sim.truth_log import Truth
 from hardware_sim.verdict import TrackRow, judge, match_tracks

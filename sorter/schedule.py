@@ -172,22 +172,25 @@ class Scheduler:
     def hold(self, now_ns: int) -> list[Ruling]:
         """The flow stands and the gate was sent to rest: where bodies are is not known any more.
 
-        What was bound elsewhere goes to rest, unless its opening had begun: it may have gone in.
+        What was bound elsewhere goes to rest, unless its opening had begun, or another's that may
+        have let it in.
         """
-        begun = {
-            s.object_id
-            for s in self._sent.values()
-            if s.opening.open_ns - int(self._junction.valve_on_ms * 1e6) < now_ns
-        }
+        on_ns = int(self._junction.valve_on_ms * 1e6)
+        begun = [s for s in self._sent.values() if s.opening.open_ns - on_ns < now_ns]
+        may_be_in = {s.object_id for s in begun}
+        waiting = [b for b in self._bodies.values() if b.outlet not in (None, self._outlets.rest)]
+        for body in waiting:
+            theirs = window(body.arrival, self._liquid, self._openings)
+            same = (s.opening for s in begun if s.opening.outlet == body.outlet)
+            may_be_in |= {body.id for o in same if theirs.overlaps(o, self._junction.guard_ns)}
         self._sent.clear()
         self._unsure.clear()
         self._refused.clear()
         self._openings = ()
-        waiting = [b for b in self._bodies.values() if b.outlet not in (None, self._outlets.rest)]
         rulings = [
             ruling
             for body in waiting
-            if body.id not in begun
+            if body.id not in may_be_in
             for ruling in self._to_rest(body.id, Reason.HELD, now_ns=None)
         ]
         self._bodies.clear()

@@ -9,7 +9,8 @@ import pytest
 from drivers import protocol as wire
 from hardware_sim.campaign import RigResult, result_of, run_campaign, run_rig, sub_seed
 from hardware_sim.campaign_device import Stay
-from hardware_sim.campaign_rig import CampaignRig, RigLog
+from hardware_sim.campaign_log import RigLog
+from hardware_sim.campaign_rig import CampaignRig
 from hardware_sim.fault_acts import KINDS
 from hardware_sim.invariants import INVARIANTS, check
 from models.bundle import load_bundle

@@ -224,6 +224,13 @@ def test_a_refused_body_that_anothers_opening_lets_in_keeps_its_decision(at_ms: 
     assert dispenser.cancelled == {}
 
 
+@pytest.mark.parametrize("at_ms", [950, 1_000, 1_200])
+def test_a_pause_leaves_whom_anothers_opening_may_have_let_in(at_ms: int) -> None:
+    plan, dispenser = two_in_one_opening(at_ms)
+    assert plan.refused(dispenser.sent[1].id, at_ms * MS) == []
+    assert plan.hold(at_ms * MS) == []
+
+
 @pytest.mark.parametrize("at_ms", [950, 1_200])
 def test_where_both_are_refused_both_go_to_rest(at_ms: int) -> None:
     plan, dispenser = two_in_one_opening(at_ms)
