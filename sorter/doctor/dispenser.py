@@ -28,7 +28,7 @@ def check_dispenser(rig: RigSettings, clock: Clock) -> Iterator[Finding]:
         yield _guarantees(dispenser)
         if dispenser.guarantees().device_clock:
             yield attempt("clock", lambda: _clock(rig, dispenser, clock))
-        yield attempt("pump", lambda: _pump(dispenser, clock))
+        yield attempt("pump", lambda: _pump(rig, dispenser, clock))
     finally:
         dispenser.close()
 
@@ -72,17 +72,20 @@ def _clock(rig: RigSettings, dispenser: Dispenser, clock: Clock) -> Finding:
     return passed("clock", told)
 
 
-def _pump(dispenser: Dispenser, clock: Clock) -> Finding:
-    pump = build_pump(dispenser, clock)
+def _pump(rig: RigSettings, dispenser: Dispenser, clock: Clock) -> Finding:
+    pump = build_pump(rig, dispenser, clock)
     if pump is None:
         return warning("pump", "nothing holds the flow", "Stay beside the rig; see docs/pumps.md")
-    pump.hold(clock.now_ns())
-    until_ns = clock.now_ns() + LISTEN_NS
-    while pump.status().state is not PumpState.HELD and clock.now_ns() < until_ns:
-        dispenser.step(clock.now_ns())
-        pump.step(clock.now_ns())
-        clock.wait_until(clock.now_ns() + _POLL_NS)
-    state = pump.status().state
+    try:
+        pump.hold(clock.now_ns())
+        until_ns = clock.now_ns() + LISTEN_NS
+        while pump.status().state is not PumpState.HELD and clock.now_ns() < until_ns:
+            dispenser.step(clock.now_ns())
+            pump.step(clock.now_ns())
+            clock.wait_until(clock.now_ns() + _POLL_NS)
+        state = pump.status().state
+    finally:
+        pump.close()
     if state is not PumpState.HELD:
         return failed("pump", f"its state is {state}, not held", "Check the pump and its wiring")
     return passed("pump", "held, and says so")
