@@ -180,7 +180,7 @@ class Scheduler:
         may_be_in = {s.object_id for s in begun}
         waiting = [b for b in self._bodies.values() if b.outlet not in (None, self._outlets.rest)]
         for body in waiting:
-            theirs = window(body.arrival, self._liquid, self._openings)
+            theirs = self._conflicts.window(body, self._openings)
             same = (s.opening for s in begun if s.opening.outlet == body.outlet)
             may_be_in |= {body.id for o in same if theirs.overlaps(o, self._junction.guard_ns)}
         self._sent.clear()
