@@ -19,6 +19,7 @@ from hardware_sim.told import Allowed
 from hardware_sim.truth_log import Truth
 from hardware_sim.verdict import TrackRow, judge, match_tracks
 from sorter.liquid import Liquid
+from sorter.record_rows import ObjectRow
 
 Invariant = Callable[[RigLog], list[str]]
 
@@ -28,6 +29,7 @@ _SEEN_ALONE = 6  # frames in which a body was shown by itself: no excuse for not
 _LEAST_UM = 30.0
 _SEEN_HIDDEN = 4  # the fewest views that are decided on
 _UNSETTLED_NS = 8_000_000_000  # the driver gives a command up sooner than that
+_CROSSING_NS = 8_000_000_000  # the slowest body takes no longer from the view to the junction
 _OBJECT_IDS = 1_000_000  # object ids of each run are counted on from there
 
 
@@ -326,6 +328,8 @@ def openings_wide_enough(log: RigLog) -> list[str]:
             row = run.record.objects.get(command.object_id) if command else None
             if not alone or row is None or row.arrival_ns is None or row.arrival_error_ns is None:
                 continue
+            if _has_company(run, row, apart_ns):
+                continue
             guard_ns = junction.guard_ns + sent.bound_us * _US
             early_ns = row.arrival_ns - row.arrival_error_ns - liquid.lead_ns(guard_ns) - guard_ns
             opens_ns = sent.at_ns + junction.valve_on_ms * 1e6
@@ -334,6 +338,21 @@ def openings_wide_enough(log: RigLog) -> list[str]:
                 late_ms = (opens_ns - early_ns) / 1e6
                 wrong.append(f"run {run.number}: command {sent.command.id} {late_ms:.3f} ms late")
     return wrong
+
+
+def _has_company(run: RunLog, row: ObjectRow, apart_ns: int) -> bool:
+    """Whether somebody bound elsewhere may pass near an object, or somebody may have gone unseen:
+    then its opening may be narrower than where it may arrive."""
+    at_ns, error_ns = row.arrival_ns or 0, row.arrival_error_ns or 0
+    lost = any(
+        e.name == "frames_lost" and at_ns - _CROSSING_NS < e.at_ns < at_ns
+        for e in run.record.events
+    )
+    return lost or any(
+        abs((other.arrival_ns or 0) - at_ns) <= (other.arrival_error_ns or 0) + error_ns + apart_ns
+        for other in run.record.objects.values()
+        if other.id != row.id and other.reason != "speck"
+    )
 
 
 def runs_end(log: RigLog) -> list[str]:

@@ -20,6 +20,7 @@ from drivers.firmware.core import Core
 from drivers.firmware.openings import DONE, REFUSED, Openings
 from drivers.firmware.safety import Safety
 from drivers.pump_output import DevicePump
+from sorter.conflicts import Conflicts
 from sorter.priming import Priming
 from sorter.schedule import Scheduler
 from sorter.view import ViewGeometry
@@ -129,14 +130,14 @@ def bound_not_added() -> AbstractContextManager[None]:
 def conflict_ignored() -> Iterator[None]:
     """Nobody looks who else passes while the gate is open."""
 
-    def nobody(self: Scheduler, *others: object) -> bool:
-        return False
+    def nobody(self: Conflicts, *others: object) -> Iterator[object]:
+        return iter(())
 
     def nothing(self: Scheduler, *others: object) -> list[object]:
         return []
 
     with (
-        _instead(Scheduler, "_meets_another", nobody),
+        _instead(Conflicts, "met", nobody),
         _instead(Scheduler, "_withdraw_for", nothing),
     ):
         yield
