@@ -65,15 +65,20 @@ def adjust(strength: Strength, images: int, recipe: Recipe) -> Strength:
 
 
 class AdaPipeline(nn.Module):
-    """The transforms. At p = 0 images come back as they were, to the bit."""
+    """The transforms. At p = 0 images come back as they were, to the bit.
 
-    def __init__(self) -> None:
+    Args:
+        size_px: side of the images.
+    """
+
+    def __init__(self, size_px: int) -> None:
         super().__init__()
         # Resampled at twice the size with a long filter, so that turning hardly blurs.
         taps = firwin(12, 0.5).tolist()
-        self.enlarge = double(taps)
-        self.shrink = halve(taps)
         self.margin = 8
+        side = size_px + 2 * self.margin
+        self.enlarge = double(side, taps)
+        self.shrink = halve(2 * side, taps)
 
     def forward(self, images: Tensor, p: float, rng: Rng) -> Tensor:
         """(n, 1, size, size) changed images.

@@ -52,22 +52,22 @@ class StyledConv(nn.Module):
     Args:
         inputs, outputs: channels.
         w_dim: numbers in a style vector.
-        up: doubles the size, filtered.
+        double_from: side of the features, where the convolution doubles it; 0: it doesn't.
     """
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int, *, up: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, w_dim: int, *, double_from: int = 0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.scale = 1.0 / math.sqrt(inputs * 9)
         self.style = EqualLinear(w_dim, inputs, bias=1.0)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.up = up
-        self.filter = after_transposed() if up else None
+        self.filter = after_transposed(double_from) if double_from else None
 
     def forward(self, features: Tensor, w: Tensor, rng: Rng | None) -> Tensor:
         """(n, outputs, h, w) of (n, inputs, height, width) and (n, w_dim)."""
-        out = modulated_conv(features, self.weight * self.scale, self.style(w), up=self.up)
+        weight, up = self.weight * self.scale, self.filter is not None
+        out = modulated_conv(features, weight, self.style(w), up=up)
         if self.filter is not None:
             out = self.filter(out)
         out = out + self.bias[:, None, None]

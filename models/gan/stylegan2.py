@@ -136,11 +136,12 @@ class StyleganGenerator(Generator):
         w_dim = settings.w_dim
         self.first = StyledConv(widths[0], widths[0], w_dim)
         self.ups = nn.ModuleList(
-            StyledConv(a, b, w_dim, up=True) for a, b in itertools.pairwise(widths)
+            StyledConv(a, b, w_dim, double_from=base << i)
+            for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
         self.convs = nn.ModuleList(StyledConv(width, width, w_dim) for width in widths[1:])
         self.images = nn.ModuleList(ToImage(width, w_dim) for width in widths)
-        self.enlarge = double()
+        self.enlarge = nn.ModuleList(double(base << i) for i in range(count))
         self.styles = 2 * count + 2
 
     def latents(self, z: Tensor, label: Tensor, rng: Rng | None = None) -> Tensor:
@@ -163,7 +164,7 @@ class StyleganGenerator(Generator):
         image = self.images[0](features, styles[1])
         for i, (up, conv) in enumerate(zip(self.ups, self.convs, strict=True)):
             features = conv(up(features, styles[2 * i + 1], rng), styles[2 * i + 2], rng)
-            image = self.enlarge(image) + self.images[i + 1](features, styles[2 * i + 3])
+            image = self.enlarge[i](image) + self.images[i + 1](features, styles[2 * i + 3])
         return cast(Tensor, image)
 
     def sample_latents(self, label: Tensor, rng: Rng, truncation: float = 1.0) -> Tensor:
@@ -180,7 +181,9 @@ class StyleganDiscriminator(Discriminator):
         base, count = doublings(size_px)
         widths = [channels_on(settings, size_px >> i) for i in range(count + 1)]
         self.from_image = EqualConv(1, widths[0], 1)
-        self.blocks = nn.ModuleList(_Residual(a, b) for a, b in itertools.pairwise(widths))
+        self.blocks = nn.ModuleList(
+            _Residual(a, b, size_px >> i) for i, (a, b) in enumerate(itertools.pairwise(widths))
+        )
         self.group = settings.group
         last = widths[-1]
         self.conv = EqualConv(last + 1, last, 3)
@@ -208,12 +211,12 @@ class StyleganDiscriminator(Discriminator):
 class _Residual(nn.Module):
     """Two convolutions, the second halving the size, beside a 1×1 one that halves it too."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, side: int) -> None:
         super().__init__()
         self.conv1 = EqualConv(inputs, inputs, 3)
-        self.filter = before_strided()
+        self.filter = before_strided(side)
         self.conv2 = EqualConv(inputs, outputs, 3, stride=2)
-        self.shrink = halve()
+        self.shrink = halve(side)
         self.skip = EqualConv(inputs, outputs, 1, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -26,13 +26,13 @@ def smooth(n: int, size: int = 32) -> torch.Tensor:
 
 def test_nothing_at_zero() -> None:
     images = torch.randn(6, 1, 32, 32, generator=rng())
-    assert torch.equal(AdaPipeline()(images, 0.0, rng()), images)
+    assert torch.equal(AdaPipeline(32)(images, 0.0, rng()), images)
 
 
 def test_the_identity_map_changes_next_to_nothing() -> None:
     images = smooth(4)
     same = torch.eye(2, 3, dtype=torch.float64).repeat(4, 1, 1)
-    warped = AdaPipeline().double().warp(images, same)
+    warped = AdaPipeline(32).double().warp(images, same)
     assert float((warped - images).abs().max()) < 0.01
 
 
@@ -40,7 +40,7 @@ def test_the_identity_map_changes_next_to_nothing() -> None:
 def test_a_turn_by_a_quarter_is_one(size: int) -> None:
     images = smooth(2, size)
     quarter = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]).double().repeat(2, 1, 1)
-    warped = AdaPipeline().double().warp(images, quarter)
+    warped = AdaPipeline(size).double().warp(images, quarter)
     wanted = torch.rot90(images, 1, (2, 3))
     assert float((warped - wanted).abs().max()) < 0.01
 
@@ -49,13 +49,13 @@ def test_a_shift_moves_by_what_it_says() -> None:
     images = smooth(1, 32)
     # The output at x shows the input at x + 4 px: the picture moves 4 px to the left.
     shift = torch.tensor([[[1.0, 0.0, 4 / 16], [0.0, 1.0, 0.0]]]).double()
-    warped = AdaPipeline().double().warp(images, shift)
+    warped = AdaPipeline(32).double().warp(images, shift)
     assert torch.allclose(warped[..., 4:20], images[..., 8:24], atol=0.01)
 
 
 @pytest.mark.parametrize("p", [0.3, 0.8])
 def test_gradients_by_steps(p: float) -> None:
-    pipeline = AdaPipeline().double()
+    pipeline = AdaPipeline(16).double()
     images = smooth(6, 32)[:, :, ::2, ::2].contiguous()
 
     def changed(one: torch.Tensor) -> torch.Tensor:

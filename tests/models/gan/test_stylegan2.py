@@ -47,10 +47,10 @@ def test_transposed_convolution_then_filter_is_filter_then_convolution() -> None
     features = torch.zeros(1, 2, 16, 16)
     features[:, :, 6:10, 6:10] = torch.randn(1, 2, 4, 4, generator=rng(4))
     weight = torch.randn(3, 2, 3, 3, generator=rng(5))
-    ours = after_transposed()(
+    ours = after_transposed(16)(
         functional.conv_transpose2d(features, weight.transpose(0, 1), stride=2)
     )
-    wanted = functional.conv2d(double()(features), weight.flip(2, 3), padding=1)
+    wanted = functional.conv2d(double(16)(features), weight.flip(2, 3), padding=1)
     assert torch.allclose(ours, wanted, atol=1e-5)
 
 
