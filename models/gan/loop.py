@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,6 +40,14 @@ from sorter.errors import InputError, RunFault, UsageError
 
 Progress = Callable[[int, int, str], None]
 _GRID = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Kernel distance and variety (as a share of the real images') at one time."""
+
+    kid: float
+    variety: float
 
 
 class TrainingLoop:
@@ -78,7 +87,7 @@ class TrainingLoop:
         if resume:
             self._restore()
         first_rank = self._fabric.global_rank == 0
-        kids = _kids(self._out / METRICS_FILE, state.images)
+        past = _past(self._out / METRICS_FILE, state.images)
         with Records(self._out, state.images) if first_rank else nullcontext() as records:
             if first_rank and not resume:
                 shown = self._rare.crops.images[: _GRID * _GRID]
@@ -88,11 +97,11 @@ class TrainingLoop:
             while state.images < training.images:
                 told = self._stretch()
                 stopped = bool(self._fabric.broadcast(self._stop()))
-                kids = self._between(told, records, kids)
+                past = self._between(told, records, past)
                 if stopped:
                     ended = "stopped"
                     break
-                if _exhausted(kids, training.patience):
+                if _exhausted([one.kid for one in past], training.patience):
                     ended = "patience"
                     break
         best = best_in(self._checkpoints)
@@ -140,22 +149,22 @@ class TrainingLoop:
             raise self._diverged("a loss is not a number any more")
 
     def _between(
-        self, told: dict[str, float], records: Records | None, kids: list[float]
-    ) -> list[float]:
+        self, told: dict[str, float], records: Records | None, past: list[Evaluation]
+    ) -> list[Evaluation]:
         """Evaluation, checkpoint, grid, metrics: on the first process; the others wait."""
         if records is not None:
             drawn = self._drawn()
             features = self._extract(drawn)
             found = kid(self._real, features)
             variety = spread(features) / spread(self._real)
-            kids = [*kids, found.value]
             told |= {"kid": found.value, "kid_error": found.error, "variety": variety}
             write_grid(
                 self._out / "samples" / f"images-{self._state.images:09d}.png",
                 drawn[: _GRID * _GRID],
                 _GRID,
             )
-            collapsed = variety < self._training.collapse_share and len(kids) > 2
+            past = [*past, Evaluation(found.value, variety)]
+            collapsed = _collapsed(past, self._training.collapse_share)
             if not collapsed:
                 self._save(found.value)
             records.tell(self._state.images, told)
@@ -168,8 +177,8 @@ class TrainingLoop:
                 raise self._diverged(
                     f"the images are all alike (variety {variety:.1%} of the real ones')"
                 )
-        answer = self._fabric.broadcast(kids)
-        return [float(one) for one in answer]
+        answer: list[Evaluation] = self._fabric.broadcast(past)
+        return answer
 
     def _save(self, value: float) -> None:
         best = best_in(self._checkpoints)
@@ -258,12 +267,21 @@ def _exhausted(kids: list[float], patience: int) -> bool:
     return 0 < patience < len(kids) and min(kids[-patience:]) >= min(kids[:-patience])
 
 
-def _kids(file: Path, images: int) -> list[float]:
-    """Kernel distances that were measured up to ``images``."""
+def _collapsed(past: list[Evaluation], share: float) -> bool:
+    """Whether there was variety once, and now twice in a row there is none.
+
+    At the start of a training all images are alike without anything being wrong.
+    """
+    had = any(one.variety > 2 * share for one in past[:-2])
+    return had and all(one.variety < share for one in past[-2:])
+
+
+def _past(file: Path, images: int) -> list[Evaluation]:
+    """Evaluations of a training up to ``images``."""
     if not file.exists():
         return []
     rows = [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.endswith("}")]
-    return [float(row["kid"]) for row in rows if "kid" in row and row["images"] <= images]
+    return [Evaluation(row["kid"], row["variety"]) for row in rows if row["images"] <= images]
 
 
 def _versions() -> dict[str, str]:
