@@ -166,7 +166,7 @@ class Attention(nn.Module):
         key = functional.max_pool2d(self.key(features), 2).flatten(2)
         value = functional.max_pool2d(self.value(features), 2).flatten(2)
         share = torch.softmax(query.transpose(1, 2) @ key, dim=2)
-        seen = (value @ share.transpose(1, 2)).view(len(features), -1, *features.shape[2:])
+        seen = (value @ share.transpose(1, 2)).view(features.shape[0], -1, *features.shape[2:])
         return cast(Tensor, features + self.weight * self.out(seen))
 
 

@@ -75,6 +75,10 @@ class Generator(nn.Module):
         """(n, 1, size, size) images from random vectors and labels."""
         return self.draw(self.latents(z, label, rng), rng)
 
+    def truncated(self, latents: Tensor, truncation: float) -> Tensor:
+        """Latents pulled to the middle, where the kind can do that; else as they are."""
+        return latents
+
     def sample_latents(self, label: Tensor, rng: Rng, truncation: float = 1.0) -> Tensor:
         """Random latents for ``label``.
 

@@ -159,7 +159,7 @@ class StyleganGenerator(Generator):
     def draw(self, latents: Tensor, rng: Rng | None = None) -> Tensor:
         """(n, 1, size, size) images of (n, styles, w_dim)."""
         styles = latents.unbind(1)
-        features = self.constant.expand(len(latents), -1, -1, -1)
+        features = self.constant.expand(latents.shape[0], -1, -1, -1)
         features = self.first(features, styles[0], rng)
         image = self.images[0](features, styles[1])
         for i, (up, conv) in enumerate(zip(self.ups, self.convs, strict=True)):
@@ -168,9 +168,13 @@ class StyleganGenerator(Generator):
         return cast(Tensor, image)
 
     def sample_latents(self, label: Tensor, rng: Rng, truncation: float = 1.0) -> Tensor:
-        """Truncation in w: pulled towards the mean style (Karras 2019, section 2)."""
+        """Random styles; truncation pulls them towards their mean."""
         latents = self.latents(self.random(len(label), rng), label)
-        return latents.lerp(self.mapping.mean, 1.0 - truncation) if truncation < 1 else latents
+        return self.truncated(latents, truncation) if truncation < 1.0 else latents
+
+    def truncated(self, latents: Tensor, truncation: float) -> Tensor:
+        """Styles pulled towards their mean (Karras 2019, section 2)."""
+        return latents.lerp(self.mapping.mean, 1.0 - truncation)
 
 
 class StyleganDiscriminator(Discriminator):

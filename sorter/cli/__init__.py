@@ -14,10 +14,10 @@ INTERRUPTED = 130
 def main() -> None:
     """Entry point of the command `sorter`."""
     try:
-        from sorter.cli import afterwards, calibrations, looking, modelling, rig
+        from sorter.cli import afterwards, calibrations, gans, looking, modelling, rig
         from sorter.cli.app import app
 
-        for module in (rig, looking, modelling, calibrations, afterwards):
+        for module in (rig, looking, modelling, gans, calibrations, afterwards):
             module.register(app)
         app()
     except KeyboardInterrupt:  # before or after a subcommand's own time

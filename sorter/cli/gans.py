@@ -1,4 +1,4 @@
-"""`sorter train gan`, `synthesize`, `quality`."""
+"""`sorter train gan`, `synthesize`, `gan quality|export`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,12 @@ class AugmentName(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add the subcommands that stand at the top."""
+    """Add the subcommands that stand at the top, and the group `gan`."""
+    app.command("synthesize")(synthesize)
+    group = typer.Typer(help="Generators that were trained: how good they are, and as ONNX.")
+    group.command("quality")(quality)
+    group.command("export")(export)
+    app.add_typer(group, name="gan", no_args_is_help=True)
 
 
 @told
@@ -153,3 +158,109 @@ def train_gan(
             f"{outcome.images} images ({why[outcome.ended]}), {outcome.images_per_s:.1f} images/s; "
             f"best: {outcome.best} (KID {outcome.kid:.4f})"
         )
+
+
+CheckpointOption = Annotated[
+    Path, typer.Option(help="folder of a training (its best is used), or one checkpoint")
+]
+
+
+@told
+def synthesize(
+    checkpoint: CheckpointOption,
+    n: Annotated[int, typer.Option("--n", min=1, help="images")],
+    out: Annotated[Path, typer.Option(help="new folder")],
+    seed: Seed = 0,
+    truncation: Annotated[
+        float, typer.Option(min=0.05, max=1.0, help="below 1: less variety, fewer odd ones")
+    ] = 1.0,
+    condition: Annotated[str | None, typer.Option(help="class to ask for; all by default")] = None,
+    filtered: Annotated[
+        bool, typer.Option("--filter", help="keep what is in the domain, varied and no near-copy")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="the data set that was trained on, for --filter")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw images and write them as a data set with a manifest.
+
+    Example: sorter synthesize --checkpoint gan --n 2000 --out drawn --seed 1
+    """
+    with needs_train():
+        from models.synthesize import FilterSettings
+        from models.synthesize import synthesize as write
+    with bar("drawing", n) as advance:
+        manifest = write(
+            checkpoint,
+            out,
+            n,
+            seed=seed,
+            truncation=truncation,
+            condition=condition,
+            filtering=FilterSettings() if filtered else None,
+            data=data,
+            progress=advance,
+        )
+    if as_json:
+        put_json(manifest | {"folder": str(out)})
+    else:
+        thrown = ", ".join(f"{count} {why}" for why, count in manifest["rejected"].items())
+        console_out().print(f"{n} images in {out}" + (f" (left out: {thrown})" if thrown else ""))
+
+
+@told
+def quality(
+    checkpoint: CheckpointOption,
+    data: Annotated[Path, typer.Option(help="the data set that was trained on")],
+    out: Annotated[Path, typer.Option(help="folder for quality.json and quality.html")],
+    n: Annotated[int, typer.Option("--n", min=40, help="images drawn")] = 2000,
+    seed: Seed = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure a generator against the images that it was trained on; one page with grids.
+
+    Example: sorter gan quality --checkpoint gan --data crops --out gan/quality
+    """
+    with needs_train():
+        from models.quality import judge
+    with bar("measuring", 5) as advance:
+        figures = judge(checkpoint, data, out, n=n, seed=seed, progress=advance)
+    if as_json:
+        put_json(figures)
+    else:
+        told_apart = figures["two_sample"]
+        low, high = told_apart["interval"]
+        console_out().print(
+            f"KID {figures['kid']['value']:.4f} ± {figures['kid']['error']:.4f}, "
+            f"told from real {told_apart['value']:.3f} ({low:.3f} to {high:.3f}); "
+            f"page: {out / 'quality.html'}"
+        )
+
+
+@told
+def export(
+    checkpoint: CheckpointOption,
+    out: Annotated[Path, typer.Option(help="file to write, .onnx")],
+    truncation: Annotated[
+        float, typer.Option(min=0.05, max=1.0, help="of styles, in the graph")
+    ] = 1.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a generator as ONNX, checked against torch.
+
+    Example: sorter gan export --checkpoint gan --out generator.onnx
+    """
+    with needs_train():
+        from models.gan.checkpoint import load_checkpoint
+        from models.gan.onnx_export import export_generator
+        from models.synthesize import load_generator
+    from sorter.files import write_atomic
+
+    loaded = load_checkpoint(checkpoint)
+    data = export_generator(load_generator(loaded), truncation)
+    write_atomic(out, data)
+    if as_json:
+        put_json({"file": str(out), "bytes": len(data), "checkpoint_sha256": loaded.about.sha256})
+    else:
+        console_out().print(f"{out} ({len(data) / 1e6:.1f} MB)")
