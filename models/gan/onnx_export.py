@@ -6,7 +6,6 @@ The graph takes ``z`` (n, z_dim) float32 and ``label`` (n,) int64 and gives ``im
 
 from __future__ import annotations
 
-import copy
 import tempfile
 import warnings
 from pathlib import Path
@@ -16,7 +15,6 @@ import onnx
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from models.export import OPSET
 from models.gan.networks import Generator, Rng
@@ -42,19 +40,15 @@ def export_generator(generator: Generator, truncation: float = 1.0) -> bytes:
     """The bytes of an ONNX file with an open batch size.
 
     Args:
-        generator: in evaluation mode; left as it is.
+        generator: on the CPU; put into evaluation mode.
         truncation: in (0, 1]; part of the graph where the kind truncates its styles.
 
     Raises:
         CheckFailed: ONNX Runtime and torch differ by more than `PARITY_TOLERANCE`.
     """
-    plain = copy.deepcopy(generator).cpu().eval()
-    for module in plain.modules():
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight")
-    model = _Plain(plain, truncation).eval()
+    model = _Plain(generator, truncation).eval()
     rng = Rng().manual_seed(0)
-    z, label = plain.random(4, rng), torch.arange(4) % plain.classes
+    z, label = generator.random(4, rng), torch.arange(4) % generator.classes
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         file = Path(scratch) / "generator.onnx"
         # As in `models.export`: the new exporter is not quiet, the old one says that it is old.
