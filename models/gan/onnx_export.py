@@ -6,6 +6,7 @@ The graph takes ``z`` (n, z_dim) float32 and ``label`` (n,) int64 and gives ``im
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import warnings
 from pathlib import Path
@@ -15,6 +16,7 @@ import onnx
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from models.export import OPSET
 from models.gan.networks import Generator, Rng
@@ -40,13 +42,16 @@ def export_generator(generator: Generator, truncation: float = 1.0) -> bytes:
     """The bytes of an ONNX file with an open batch size.
 
     Args:
-        generator: on the CPU; put into evaluation mode.
+        generator: on the CPU; left as it is.
         truncation: in (0, 1]; part of the graph where the kind truncates its styles.
 
     Raises:
         CheckFailed: ONNX Runtime and torch differ by more than `PARITY_TOLERANCE`.
     """
-    model = _Plain(generator, truncation).eval()
+    # Removing parametrisations from a copy would take them from the original's class as well.
+    plain = copy.deepcopy(generator).eval()
+    _fold_norms(plain)
+    model = _Plain(plain, truncation).eval()
     rng = Rng().manual_seed(0)
     z, label = generator.random(4, rng), torch.arange(4) % generator.classes
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
@@ -67,6 +72,25 @@ def export_generator(generator: Generator, truncation: float = 1.0) -> bytes:
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
     _check_parity(model, data, z, label)
     return data
+
+
+def _fold_norms(network: nn.Module) -> None:
+    """Layers with spectral norm become plain ones with the weights that they use."""
+    for name, layer in list(network.named_children()):
+        if not parametrize.is_parametrized(layer, "weight"):
+            _fold_norms(layer)
+            continue
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        folded: nn.Conv2d | nn.Linear
+        if isinstance(layer, nn.Conv2d):
+            outputs, inputs, k, _ = layer.weight.shape
+            folded = nn.Conv2d(inputs, outputs, k, padding=k // 2, bias=layer.bias is not None)
+        else:
+            folded = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
+        folded.weight.data.copy_(layer.weight.detach())
+        if layer.bias is not None:
+            folded.bias = layer.bias
+        setattr(network, name, folded)
 
 
 def _check_parity(model: nn.Module, data: bytes, z: Tensor, label: Tensor) -> None:
