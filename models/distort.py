@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.augment import elastic
+
 DISTORTIONS = ("none", "blur", "noise", "elastic", "swapped", "checkered", "flattened")
 
 
@@ -28,25 +30,6 @@ def distort(crops: Tensor, kind: Tensor, background: float, generator: torch.Gen
         if len(chosen):
             out[chosen] = change(crops[chosen], background, generator)
     return out.clamp_(0.0, 255.0)
-
-
-def elastic(crops: Tensor, reach_px: float, background: float, rng: torch.Generator) -> Tensor:
-    """Bent by a smooth random field (Simard 2003).
-
-    Args:
-        crops: (n, 1, size, size).
-        reach_px: standard deviation of the shift at the field's four by four nodes, pixels.
-        background: what comes in from outside.
-        rng: the only source of randomness, on the CPU.
-    """
-    n, _, size, _ = crops.shape
-    nodes = torch.randn(n, 2, 4, 4, generator=rng).to(crops.device) * (2.0 * reach_px / size)
-    field = functional.interpolate(nodes, (size, size), mode="bicubic", align_corners=True)
-    still = torch.eye(2, 3, device=crops.device).repeat(n, 1, 1)
-    grid = functional.affine_grid(still, [n, 1, size, size], align_corners=False)
-    return background + functional.grid_sample(
-        crops - background, grid + field.permute(0, 2, 3, 1), align_corners=False
-    )
 
 
 def _blur(crops: Tensor, background: float, rng: torch.Generator) -> Tensor:

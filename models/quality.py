@@ -80,7 +80,7 @@ def judge(
     extract = load_features(loaded.path.parent.parent / "features")
     generator = load_generator(loaded)
     tell(1, 5, "drawing")
-    drawn = _draw(generator, len(about.classes), n, seed)
+    drawn = draw_for_judging(generator, len(about.classes), n, seed)
     tell(2, 5, "features")
     figures = _figures(loaded, real, drawn, extract, seed)
     tell(3, 5, "two-sample tests")
@@ -93,7 +93,8 @@ def judge(
     return figures
 
 
-def _draw(generator: Generator, classes: int, n: int, seed: int) -> NDArray[np.uint8]:
+def draw_for_judging(generator: Generator, classes: int, n: int, seed: int) -> NDArray[np.uint8]:
+    """(n, size, size) uint8, classes in turn; other images than the training's own samples."""
     label = torch.arange(n) % classes
     return draw(generator, label, seed + 7919)
 
@@ -171,7 +172,7 @@ def _two_sample(
     early = checkpoints_in(loaded.path.parent)[0]
     if early != loaded.path:
         start = load_checkpoint(early)
-        raw = _draw(load_generator(start), len(start.about.classes), len(drawn), seed)
+        raw = draw_for_judging(load_generator(start), len(start.about.classes), len(drawn), seed)
         found["early_checkpoint"] = early.name
         found["two_sample_early"] = asdict(
             two_sample(real.images, raw, real_body=real.object, settings=settings, seed=seed)

@@ -6,6 +6,7 @@ In the folder of a training: ``training.json`` (settings), ``checkpoints/``, ``m
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -60,15 +61,18 @@ def train_gan(
     _prepare(out, training, resume, fabric)
     tell(0, training.images, "reading the data set")
     crops = load_crops(data)
-    rare = rare_class(
+    choose = functools.partial(
+        rare_class,
         crops,
         label=training.label,
         size_px=training.size_px,
         condition=training.condition,
         part=training.part,
         split_seed=training.split_seed,
-        limit=training.limit,
     )
+    rare = choose(limit=training.limit)
+    # Quality is judged by all of the class: learning a few by heart must not look good.
+    judged = choose().crops.images
     tell(0, training.images, "training the features that quality is measured in")
     with _threads(training.threads):
         if fabric.global_rank == 0 and not (out / "features").exists():
@@ -77,7 +81,7 @@ def train_gan(
         fabric.barrier()
         extract = load_features(out / "features", fabric.device)
         del crops
-        return TrainingLoop(out, training, rare, extract, fabric, tell, stop).run(resume)
+        return TrainingLoop(out, training, rare, judged, extract, fabric, tell, stop).run(resume)
 
 
 def _prepare(out: Path, training: GanTraining, resume: bool, fabric: Fabric) -> None:

@@ -51,13 +51,25 @@ class Evaluation:
 
 
 class TrainingLoop:
-    """One training: the loop, and what is done between steps."""
+    """One training: the loop, and what is done between steps.
+
+    Args:
+        out: the training's folder.
+        training: how.
+        rare: what is trained on.
+        judged: (n, size, size) uint8 real images that drawn ones are measured against.
+        extract: features that they are measured in.
+        fabric: device and processes, launched.
+        tell: progress.
+        stop: asked after each step.
+    """
 
     def __init__(
         self,
         out: Path,
         training: GanTraining,
         rare: RareClass,
+        judged: NDArray[np.uint8],
         extract: Extractor,
         fabric: Fabric,
         tell: Progress,
@@ -77,8 +89,8 @@ class TrainingLoop:
         )
         self._stepper = Stepper(recipe, training.size_px, fabric, training.seed)
         self._stream = ImageStream(rare.crops.images, rare.condition, training.seed, recipe.mirror)
-        pick = np.random.default_rng(training.seed).permutation(len(rare.crops))
-        self._real = extract(rare.crops.images[np.sort(pick[: training.kid_images])])
+        pick = np.random.default_rng(training.seed).permutation(len(judged))
+        self._real = extract(judged[np.sort(pick[: training.kid_images])])
         self._busy_s, self._own_images = 0.0, 0
 
     def run(self, resume: bool) -> Outcome:

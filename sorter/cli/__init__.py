@@ -14,10 +14,20 @@ INTERRUPTED = 130
 def main() -> None:
     """Entry point of the command `sorter`."""
     try:
-        from sorter.cli import afterwards, calibrations, gans, looking, modelling, rig
+        from sorter.cli import (
+            afterwards,
+            calibrations,
+            datasets,
+            gans,
+            looking,
+            modelling,
+            reviewing,
+            rig,
+        )
         from sorter.cli.app import app
 
-        for module in (rig, looking, modelling, gans, calibrations, afterwards):
+        parts = (rig, looking, datasets, modelling, gans, calibrations, reviewing, afterwards)
+        for module in parts:
             module.register(app)
         app()
     except KeyboardInterrupt:  # before or after a subcommand's own time
