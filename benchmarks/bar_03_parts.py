@@ -81,7 +81,9 @@ def resampling() -> tuple[int, float]:
         for taps in ((1.0, 3.0, 3.0, 1.0), (0.37, -2.1, 4.3)):
             k = len(taps)
             images = normal(count, 2, 2, 12, 12)
-            ours = upfirdn(images, torch.tensor(taps).double(), up, down, (k - 1, k - 1))
+            ours = upfirdn(
+                images, torch.tensor(taps, dtype=torch.float64), up, down, (k - 1, k - 1)
+            )
             wanted = images.numpy()
             for axis in (2, 3):
                 # scipy puts no zeros behind the last sample: what it lacks there is zero.

@@ -80,6 +80,9 @@ def train_gan(
     evaluate_every: Annotated[
         int, typer.Option(min=0, help="images between evaluations; 0: a twentieth")
     ] = 0,
+    feature_crops: Annotated[
+        int, typer.Option(min=100, help="crops shown to the network that KID is measured in")
+    ] = 40_000,
     precision: Annotated[str, typer.Option(help="32-true, or bf16-mixed")] = "32-true",
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
@@ -121,6 +124,7 @@ def train_gan(
                 "limit": limit,
                 "patience": patience,
                 "evaluate_every": evaluate_every,
+                "features": {"crops": feature_crops},
                 "precision": precision,
                 "accelerator": accelerator,
                 "threads": threads,
@@ -215,6 +219,9 @@ def quality(
     data: Annotated[Path, typer.Option(help="the data set that was trained on")],
     out: Annotated[Path, typer.Option(help="folder for quality.json and quality.html")],
     n: Annotated[int, typer.Option("--n", min=40, help="images drawn")] = 2000,
+    shown: Annotated[
+        int, typer.Option(min=100, help="crops shown to the network that tells real from drawn")
+    ] = 60_000,
     seed: Seed = 0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -224,8 +231,12 @@ def quality(
     """
     with needs_train():
         from models.quality import judge
+        from models.two_sample import TwoSampleSettings
+    telling = TwoSampleSettings(crops=shown)
     with bar("measuring", 5) as advance:
-        figures = judge(checkpoint, data, out, n=n, seed=seed, progress=advance)
+        figures = judge(
+            checkpoint, data, out, n=n, seed=seed, two_sample_settings=telling, progress=advance
+        )
     if as_json:
         put_json(figures)
     else:
