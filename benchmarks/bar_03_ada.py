@@ -52,7 +52,7 @@ def main() -> None:
 def _end(out: Path) -> float:
     """KID at the end: the mean of the last three evaluations, which scatter."""
     lines = (out / "metrics.jsonl").read_text("utf-8").splitlines()
-    return mean(json.loads(line)["kid"] for line in lines[-3:])
+    return mean(float(json.loads(line)["kid"]) for line in lines[-3:])
 
 
 if __name__ == "__main__":

@@ -29,12 +29,11 @@ def main() -> None:
     other = simulated(arguments.work, arguments.size, seed=2)
     out = arguments.work / f"stylegan2-ada-{arguments.size}px-seed{arguments.seed}"
     train(out, data, "stylegan2-ada", arguments)
-    choose = {"label": "unhealthy", "size_px": arguments.size}
     learnt = rare_class(load_crops(other), label="unhealthy", size_px=arguments.size).crops
     settings = FeatureSettings(crops=arguments.shown)
     classifier = train_features(learnt, settings, seed=arguments.seed)
     names = classifier.net.phenotypes
-    real = rare_class(load_crops(data), **choose).crops  # type: ignore[arg-type]
+    real = rare_class(load_crops(data), label="unhealthy", size_px=arguments.size).crops
     called = classifier.phenotype(real.images)
     print(f"\n{'is':>16} called: " + " ".join(f"{name[:10]:>10}" for name in names))
     for name in names:

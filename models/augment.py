@@ -137,7 +137,9 @@ def mix_up(
 def _bend(
     crops: Tensor, background: float, settings: AugmentSettings, generator: torch.Generator
 ) -> Tensor:
-    chosen = _some(len(crops), settings.elastic_share, generator) if settings.elastic_share else []
+    if settings.elastic_share == 0:  # nothing is drawn, so that seeds go on meaning what they did
+        return crops
+    chosen = _some(len(crops), settings.elastic_share, generator)
     if len(chosen):
         crops[chosen] = elastic(crops[chosen], settings.elastic_px, background, generator)
     return crops

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -206,7 +207,7 @@ def read_image(file: Path) -> Image:
         image = image[:, :, 0] if image.shape[2] < 3 else cv2.cvtColor(
             image[:, :, :3], cv2.COLOR_BGR2GRAY
         )  # fmt: skip
-    return np.asarray(image)
+    return cast(Image, image)
 
 
 def normalised(image: Image, pitch_um: float, settings: ImportSettings) -> NDArray[np.float32]:
@@ -228,10 +229,8 @@ def normalised(image: Image, pitch_um: float, settings: ImportSettings) -> NDArr
     factor = pitch_um / settings.pitch_um
     if not np.isclose(factor, 1.0):
         shape = (max(1, round(grey.shape[1] * factor)), max(1, round(grey.shape[0] * factor)))
-        smaller = factor < 1.0
-        grey = cv2.resize(
-            grey, shape, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        )
+        how = cv2.INTER_AREA if factor < 1.0 else cv2.INTER_LINEAR
+        grey = np.asarray(cv2.resize(grey, shape, interpolation=how), np.float32)
     out = np.full((settings.size_px, settings.size_px), background, np.float32)
     taken, put = zip(*(_overlap(have, settings.size_px) for have in grey.shape), strict=True)
     out[put] = grey[taken]

@@ -30,7 +30,7 @@ class Records:
         self._file = folder / METRICS_FILE
         kept = [line for line in _lines(self._file) if json.loads(line)["images"] <= images]
         write_atomic(self._file, "".join(kept))
-        self._board = SummaryWriter(  # type: ignore[no-untyped-call]
+        self._board = SummaryWriter(
             str(folder / "tensorboard"), purge_step=images + 1 if images else None
         )
 
@@ -51,7 +51,7 @@ class Records:
                 do="Free disk space, then go on with --resume; checkpoints are intact.",
             ) from error
         for name, value in values.items():
-            self._board.add_scalar(name, value, images)  # type: ignore[no-untyped-call]
+            self._board.add_scalar(name, value, images)
 
     def __enter__(self) -> Records:
         return self
@@ -62,7 +62,7 @@ class Records:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._board.close()  # type: ignore[no-untyped-call]
+        self._board.close()
 
 
 def grid(images: NDArray[np.uint8], columns: int, gap_px: int = 2) -> NDArray[np.uint8]:

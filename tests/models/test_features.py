@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.augment import elastic
 from models.dataset import CropSet, load_crops
-from models.distort import DISTORTIONS, distort, elastic
+from models.distort import DISTORTIONS, distort
 from models.features import load_features, save_features, train_features
 from models.quality_metrics import kid
 from sorter.errors import InputError

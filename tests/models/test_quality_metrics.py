@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.quality_metrics import fid, kid, nearest, nearest_other, overlap, spread
 
 
-def cloud(n: int, shift: float = 0.0, scale: float = 1.0, seed: int = 0) -> np.ndarray:
+def cloud(n: int, shift: float = 0.0, scale: float = 1.0, seed: int = 0) -> NDArray[np.float32]:
     values = np.random.default_rng(seed).normal(size=(n, 6)) * scale + shift
-    return values.astype(np.float32)
+    return np.asarray(values, np.float32)
 
 
 def test_kid_of_two_draws_from_one_distribution_is_zero_within_its_error() -> None:
@@ -25,7 +26,8 @@ def test_kid_by_its_definition() -> None:
     a, b = cloud(100, seed=1).astype(np.float64), cloud(100, 0.5, seed=2).astype(np.float64)
 
     def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return (x @ y.T / 6 + 1) ** 3
+        found: np.ndarray = (x @ y.T / 6 + 1) ** 3
+        return found
 
     m = 50
     values = []
@@ -64,7 +66,7 @@ def test_overlap_tells_what_is_missing_from_what_is_wrong() -> None:
 
 def test_nearest_finds_copies() -> None:
     real = cloud(50)
-    distance, row = nearest(real[[7, 3]] + 1e-4, real)
+    distance, row = nearest(real[[7, 3]] + np.float32(1e-4), real)
     assert row.tolist() == [7, 3]
     assert distance.max() < 1e-2
     assert nearest_other(real).min() > 0.1
