@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,15 @@ from benchmarks._bar import Row
 from hardware_sim.dataset import write_dataset
 from models.quality import FIGURES_FILE, judge
 
+# What a bar leaves there, the next call takes up again.
+WORK = Path(tempfile.gettempdir()) / "bar_03"
 KINDS = ("dcgan", "biggan", "stylegan2-ada")
 
 
 def options(description: str | None) -> argparse.ArgumentParser:
     """Options of every bar about GANs."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--work", type=Path, default=Path("/tmp/bar_03"), help="kept, taken up again"
-    )
+    parser.add_argument("--work", type=Path, default=WORK, help="kept, taken up again")
     parser.add_argument("--size", type=int, default=64 if has_gpu() else 32, help="px")
     parser.add_argument("--images", type=int, default=2_000_000 if has_gpu() else 400_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -4,7 +4,7 @@ On a GPU at 64 px, on a CPU at 32 px (some two hours for each kind on two cores 
 else); trained by the documented command, taken up again where it was stopped. Grids and figures
 are in WORK/KIND/quality/quality.html.
 
-    python -m benchmarks.bar_03_gans --work /tmp/bar_03
+    python -m benchmarks.bar_03_gans --work trainings
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from benchmarks._bar import Row, finish
-from benchmarks._gans import simulated
+from benchmarks._gans import WORK, simulated
 
 _LOAD = """
 import resource, sys
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=15_000, help="images of 256 px")
     parser.add_argument("--images", type=int, default=640, help="shown in the training")
-    parser.add_argument("--work", type=Path, default=Path("/tmp/bar_03"))
+    parser.add_argument("--work", type=Path, default=WORK)
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:

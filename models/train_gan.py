@@ -119,6 +119,11 @@ def _prepare(out: Path, training: GanTraining, resume: bool, fabric: Fabric) -> 
     fabric.barrier()
 
 
+def gpu_found() -> bool:
+    """Whether there is a GPU to train on."""
+    return torch.cuda.is_available()
+
+
 def _fabric(training: GanTraining) -> Fabric:
     """Device and processes; `torchrun` says how many."""
     world = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -28,6 +28,19 @@ PRESETS: dict[tuple[Kind, Preset], DcganSettings | BigganSettings | StyleganSett
 }
 
 
+def preset_of(kind: str, preset: str, augment: str = "default") -> GanSettings:
+    """Settings of a preset; ``augment`` other than ``default`` replaces the kind's own.
+
+    Raises:
+        StopIteration: no such kind or preset.
+    """
+    settings = next(one for key, one in PRESETS.items() if key == (kind, preset))
+    if augment == "default":
+        return settings
+    recipe = settings.recipe.model_copy(update={"augment": augment})
+    return settings.model_copy(update={"recipe": recipe})
+
+
 def build(settings: GanSettings, size_px: int, classes: int = 1) -> tuple[Generator, Discriminator]:
     """New networks, from torch's global random state.
 
