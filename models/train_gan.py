@@ -19,6 +19,7 @@ from lightning_fabric import Fabric
 from models.dataset import load_crops
 from models.features import load_features, save_features, train_features
 from models.gan.loop import Progress, TrainingLoop
+from models.gan.networks import doublings
 from models.gan.training import GanTraining, Outcome
 from models.gan.training_data import rare_class, resized
 from sorter.errors import InputError, UsageError
@@ -56,6 +57,9 @@ def train_gan(
         UsageError: ``out`` holds a training already, or none to resume.
         RunFault: a full disk, or the training has diverged; the best checkpoint stays.
     """
+    doublings(training.size_px)  # before anything takes long
+    if training.gan.kind == "dcgan" and training.condition != "none":
+        raise InputError("DCGAN knows no classes", on="--condition", do="Use another kind.")
     fabric = _fabric(training)
     tell = progress if progress and fabric.global_rank == 0 else (lambda done, total, text: None)
     _prepare(out, training, resume, fabric)

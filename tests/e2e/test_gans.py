@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -221,6 +220,7 @@ def test_bad_input(bad: Bad, trained: Path, toy: Path, tmp_path: Path) -> None:
 def test_a_full_disk_ends_the_training_and_leaves_what_was(
     trained: Path, toy: Path, tmp_path: Path
 ) -> None:
+    resource = pytest.importorskip("resource", reason="limits a file's size, which Windows can't")
     out = _copy(trained, tmp_path / "gan")
     before = load_checkpoint(checkpoints_in(out / "checkpoints")[-1])
     limit = before.path.joinpath("state.safetensors").stat().st_size // 2

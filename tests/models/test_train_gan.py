@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -260,3 +261,28 @@ def test_stream_turns_and_mirrors() -> None:
     stream = ImageStream(images, np.zeros(1, np.int64), seed=1, mirror=True)
     batch, _ = stream.batch(0, 400)
     assert len({one.numpy().tobytes() for one in batch}) == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"size_px": 60}, "networks are made for"), ({"condition": "phenotype"}, "no classes")],
+)
+def test_what_no_network_can_is_refused_at_once(
+    changes: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=words):
+        train_gan(tmp_path / "no data", tmp_path / "gan", training("dcgan", 16, **changes))
+    assert not (tmp_path / "gan").exists()
+
+
+def test_kid_is_against_the_whole_class_even_where_a_part_is_learnt(
+    toy: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "gan"
+    train_gan(toy, out, training("dcgan", 16, limit=10, kid_images=30))
+    about = load_checkpoint(out).about
+    assert about.trained_on == 10
+    # As many are drawn as there are real ones to compare with: all thirty.
+    picture = cv2.imread(str(out / "samples" / "images-000000016.png"), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    assert picture.shape[0] == 4 * 34 - 2
