@@ -134,12 +134,12 @@ def train_gan(
         },
     )
     with interrupts_noted() as interrupts, bar("training", images) as advance:
-        stop = functools.partial(_any, interrupts)
+        stop = functools.partial(_interrupted, interrupts)
         outcome = train(data, out, training, resume=resume, progress=advance, stop=stop)
     _tell_outcome(out, outcome, as_json)
 
 
-def _any(interrupts: Interrupts) -> bool:
+def _interrupted(interrupts: Interrupts) -> bool:
     return interrupts.count > 0
 
 
