@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -36,6 +37,10 @@ class AugmentSettings(BaseModel):
         default=0.1, ge=0, le=1, description="share of crops with a hole of background"
     )
     cutout_px: int = Field(default=12, ge=1, description="side of the hole; pixels")
+    elastic_share: float = Field(default=0.0, ge=0, le=1, description="share of crops bent")
+    elastic_px: float = Field(
+        default=2.0, ge=0, description="standard deviation of the bend at its nodes; pixels"
+    )
 
 
 NO_AUGMENT = AugmentSettings(
@@ -47,6 +52,7 @@ NO_AUGMENT = AugmentSettings(
     blur_share=0,
     noise=0,
     cutout_share=0,
+    elastic_share=0,
 )
 
 
@@ -66,6 +72,7 @@ def augment(
     """
     out = turn_and_flip(crops, generator) if settings.flips else crops.clone()
     out = _warp(out, background, settings, generator)
+    out = _bend(out, background, settings, generator)
     out = _blur(out, settings.blur_share, generator)
     out = _photometric(out, background, settings, generator)
     out = _cut_out(out, background, settings, generator)
@@ -81,6 +88,61 @@ def turn_and_flip(crops: Tensor, generator: torch.Generator) -> Tensor:
         part = torch.rot90(crops[chosen], k % 4, (2, 3))
         out[chosen] = part.flip(3) if k >= 4 else part
     return out
+
+
+def elastic(
+    crops: Tensor, reach_px: float, background: float, generator: torch.Generator
+) -> Tensor:
+    """Bent by a smooth random field (Simard 2003).
+
+    Args:
+        crops: (n, 1, size, size).
+        reach_px: standard deviation of the shift at the field's four by four nodes, pixels.
+        background: what comes in from outside.
+        generator: the only source of randomness, on the CPU.
+    """
+    n, _, size, _ = crops.shape
+    nodes = torch.randn(n, 2, 4, 4, generator=generator).to(crops.device) * (2.0 * reach_px / size)
+    field = functional.interpolate(nodes, (size, size), mode="bicubic", align_corners=True)
+    still = torch.eye(2, 3, device=crops.device).repeat(n, 1, 1)
+    grid = functional.affine_grid(still, [n, 1, size, size], align_corners=False)
+    return background + functional.grid_sample(
+        crops - background, grid + field.permute(0, 2, 3, 1), align_corners=False
+    )
+
+
+def mix_up(
+    crops: Tensor, target: Tensor, alpha: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Each crop mixed with another one, and their targets likewise (Zhang 2018, "mixup").
+
+    Args:
+        crops: (n, 1, size, size).
+        target: (n, classes) probabilities.
+        alpha: of the Beta distribution of the shares; 0 leaves all as it is.
+        generator: the only source of randomness.
+    """
+    if alpha <= 0:
+        return crops, target
+    # torch has no beta distribution that takes a generator.
+    seed = int(torch.randint(0, 2**31, (1,), generator=generator))
+    drawn = np.random.default_rng(seed).beta(alpha, alpha, len(crops)).astype(np.float32)
+    share = torch.from_numpy(drawn).to(crops.device)
+    other = torch.randperm(len(crops), generator=generator)
+    wide = share[:, None, None, None]
+    mixed = wide * crops + (1 - wide) * crops[other]
+    return mixed, share[:, None] * target + (1 - share[:, None]) * target[other]
+
+
+def _bend(
+    crops: Tensor, background: float, settings: AugmentSettings, generator: torch.Generator
+) -> Tensor:
+    if settings.elastic_share == 0:  # nothing is drawn, so that seeds go on meaning what they did
+        return crops
+    chosen = _some(len(crops), settings.elastic_share, generator)
+    if len(chosen):
+        crops[chosen] = elastic(crops[chosen], settings.elastic_px, background, generator)
+    return crops
 
 
 def _uniform(n: int, limit: float, generator: torch.Generator) -> Tensor:

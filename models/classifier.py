@@ -56,10 +56,13 @@ class SpheroidNet(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """(n, classes) logits of (n, 1, size, size) grey levels 0 to 255, of any number type."""
+        return cast(Tensor, self.head(self.dropout(self.pooled(crops))))
+
+    def pooled(self, crops: Tensor) -> Tensor:
+        """(n, 2·channels) features of crops: average and maximum over places."""
         scaled = (crops.float() - self.background) * (1.0 / GREY_SCALE)
         features = self.features(scaled)
-        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
-        return cast(Tensor, self.head(self.dropout(pooled)))
+        return torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
 
 
 class ExportedNet(nn.Module):

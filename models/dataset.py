@@ -10,7 +10,7 @@ import csv
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -76,6 +76,10 @@ class CropSet:
             content_hash=self.content_hash,
         )
 
+    def with_images(self, images: NDArray[np.uint8], pitch_um: float) -> CropSet:
+        """The same crops with other pixels at another pitch."""
+        return replace(self, images=images, pitch_um=pitch_um)
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -99,22 +103,26 @@ def load_crops(folder: Path) -> CropSet:
     table = folder / LABELS_FILE
     rows = _read_table(table)
     digest = hashlib.sha256()
-    images: list[NDArray[np.uint8]] = []
-    for row in sorted(rows, key=lambda row: row["file"]):
+    rows.sort(key=lambda row: row["file"])
+    images: NDArray[np.uint8] | None = None
+    for i, row in enumerate(rows):
         content = _read(folder / row["file"])
         digest.update(f"{row['file']}\0{hashlib.sha256(content).hexdigest()}\n".encode())
-        images.append(_decode(content, folder / row["file"]))
-        if images[-1].shape != images[0].shape:
+        image = _decode(content, folder / row["file"])
+        if images is None:
+            images = np.empty((len(rows), *image.shape), np.uint8)
+        if image.shape != images.shape[1:]:
             raise InputError(
-                f"crops of mixed sizes: {images[0].shape} and {images[-1].shape}",
+                f"crops of mixed sizes: {images.shape[1:]} and {image.shape}",
                 on=folder / row["file"],
                 do="Make every crop the same size.",
             )
-    rows.sort(key=lambda row: row["file"])
+        images[i] = image
+    assert images is not None  # a table without rows was refused
     digest.update(hashlib.sha256(_read(table)).hexdigest().encode())
     pitch = _one_pitch(rows, table)
     return CropSet(
-        images=np.stack(images),
+        images=images,
         label=np.array([_label(row, table) for row in rows], dtype=np.int64),
         phenotype=np.array([row["phenotype"] for row in rows], dtype=np.str_),
         severity=np.array([_number(row, "severity", table) for row in rows]),

@@ -108,7 +108,10 @@ INSTALLED = {
     *("cv2", "jinja2", "markupsafe", "msgspec", "numpy", "onnxruntime", "pydantic"),
     *("pydantic_core", "pydantic_settings", "pymmcore_plus", "rich", "serial", "tomli_w", "typer"),
 }
-EXTRA_TRAIN = {"onnx", "onnxscript", "safetensors", "scipy", "sklearn", "torch"}
+EXTRA_TRAIN = {
+    *("lightning_fabric", "onnx", "onnxscript", "safetensors", "scipy", "sklearn", "torch"),
+    "torchmetrics",
+}
 ON_THE_BOARD = {"machine", "micropython", "rp2", "utime"}
 
 

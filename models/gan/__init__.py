@@ -1,1 +1,1 @@
-"""GANs that draw the rare class; they come in an issue of their own."""
+"""Three generative adversarial networks for grey crops of 32 to 256 px, and their losses."""

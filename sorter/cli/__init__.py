@@ -17,15 +17,19 @@ def main() -> None:
         from sorter.cli import (
             afterwards,
             calibrations,
+            datasets,
             doctor,
+            gans,
             looking,
             modelling,
+            reviewing,
             rig,
             simulations,
         )
         from sorter.cli.app import app
 
-        for module in (rig, doctor, looking, modelling, simulations, calibrations, afterwards):
+        running = (rig, doctor, simulations, calibrations)
+        for module in (*running, looking, datasets, modelling, gans, reviewing, afterwards):
             module.register(app)
         app()
     except KeyboardInterrupt:  # before or after a subcommand's own time

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from sorter.cli.app import JsonFlag, console_err, console_out, put_json, told
-from sorter.errors import UsageError
+from sorter.cli import gans
+from sorter.cli.app import JsonFlag, console_out, put_json, told
+from sorter.cli.progress import bar, needs_train
 
 Seed = Annotated[int, typer.Option(min=0, help="everything random")]
 
@@ -28,17 +26,12 @@ def register(app: typer.Typer) -> None:
         help="Train models (needs the extra: pip install spheroid-sorter\\[train])."
     )
     train.command("classifier")(train_classifier)
-    # A group with one command would be folded into it; `train gan` comes beside it later.
-    train.callback()(_group)
+    train.command("gan")(gans.train_gan)
     app.add_typer(train, name="train", no_args_is_help=True)
     bundle = typer.Typer(help="Model bundles.")
     bundle.command("show")(bundle_show)
     bundle.command("verify")(bundle_verify)
     app.add_typer(bundle, name="bundle", no_args_is_help=True)
-
-
-def _group() -> None:
-    """Train models."""
 
 
 @told
@@ -62,7 +55,7 @@ def sim_dataset(
     """
     from hardware_sim.dataset import write_dataset
 
-    with _bar("drawing", n) as advance:
+    with bar("drawing", n) as advance:
         write_dataset(
             out,
             n=n,
@@ -125,21 +118,16 @@ def train_classifier(
 
     Example: sorter train classifier --data crops --out my-bundle --seed 1
     """
-    try:
+    with needs_train():
         from models.train_classifier import TrainSettings
         from models.train_classifier import train_classifier as train
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"training needs {error.name}, which is not installed",
-            do="pip install 'spheroid-sorter[train]' with the project's constraints.txt",
-        ) from error
     from models.bundle import load_bundle
 
     own = shlex.join(["sorter", *sys.argv[1:]])
     settings = TrainSettings(
         epochs=epochs, name=name, command=f"{made_by} && {own}" if made_by else own
     )
-    with _bar("training", epochs) as advance:
+    with bar("training", epochs) as advance:
         folder = train(data, out, settings, seed, advance)
     manifest = load_bundle(folder).manifest
     if as_json:
@@ -213,23 +201,3 @@ def _show(folder: Path) -> None:
             table.add_row(key, str(value))
     table.add_row("note", str(manifest.metrics.get("note", "")))
     console_out().print(table)
-
-
-class _Advance:
-    """What long work calls with (done, total, what)."""
-
-    def __init__(self, progress: Progress, what: str, total: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task(what, total=total)
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        self._progress.update(self._task, completed=done, total=total, description=what)
-
-
-@contextmanager
-def _bar(what: str, total: int) -> Iterator[_Advance]:
-    """A progress bar with the time left, on standard error."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
-               TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console_err()) as progress:
-        yield _Advance(progress, what, total)

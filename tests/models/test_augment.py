@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.augment import NO_AUGMENT, AugmentSettings, augment, turn_and_flip
+from models.augment import NO_AUGMENT, AugmentSettings, augment, mix_up, turn_and_flip
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -73,3 +73,26 @@ def test_blur_and_cutout_do_what_they_say() -> None:
     hole = NO_AUGMENT.model_copy(update={"cutout_share": 1.0, "cutout_px": 5})
     changed = augment(batch, 160, hole, generator()) == 160
     assert (changed.sum((1, 2, 3)) == 25).all()
+
+
+def test_bending_moves_what_is_inside_and_keeps_the_background() -> None:
+    batch = torch.full((32, 1, 32, 32), 160.0)
+    batch[:, :, 10:22, 12:20] = 60.0
+    settings = NO_AUGMENT.model_copy(update={"elastic_share": 1.0, "elastic_px": 1.5})
+    out = augment(batch, 160, settings, generator())
+    assert ((out - batch).abs().amax((1, 2, 3)) > 5).all()
+    assert torch.allclose(out[:, :, :2, :2], torch.tensor(160.0), atol=0.01)
+    mass = (160 - out).sum((1, 2, 3))
+    assert torch.allclose(mass.mean(), torch.tensor(12 * 8 * 100.0), rtol=0.1)
+
+
+def test_mix_up_mixes_crops_and_targets_alike() -> None:
+    # Crop i is level i, and its target says i as well: after mixing they must still agree.
+    batch = torch.arange(8.0)[:, None, None, None].expand(8, 1, 4, 4)
+    target = torch.stack([torch.arange(8.0) / 7, 1 - torch.arange(8.0) / 7], 1)
+    mixed, soft = mix_up(batch, target, 0.4, generator())
+    assert torch.allclose(mixed[:, 0, 0, 0] / 7, soft[:, 0], atol=1e-6)
+    assert torch.allclose(soft.sum(1), torch.ones(8))
+    assert not torch.equal(mixed, batch)
+    same, _ = mix_up(batch, target, 0.0, generator())
+    assert torch.equal(same, batch)

@@ -1,0 +1,86 @@
+"""What the bars about GANs share: data, trainings by the documented command, quality."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks._bar import Row
+from hardware_sim.dataset import write_dataset
+from models.quality import FIGURES_FILE, judge
+
+# What a bar leaves there, the next call takes up again.
+WORK = Path(tempfile.gettempdir()) / "bar_03"
+KINDS = ("dcgan", "biggan", "stylegan2-ada")
+
+
+def options(description: str | None) -> argparse.ArgumentParser:
+    """Options of every bar about GANs."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--work", type=Path, default=WORK, help="kept, taken up again")
+    parser.add_argument("--size", type=int, default=64 if has_gpu() else 32, help="px")
+    parser.add_argument("--images", type=int, default=2_000_000 if has_gpu() else 400_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser
+
+
+def has_gpu() -> bool:
+    return torch.cuda.is_available()
+
+
+def device_name() -> str:
+    if has_gpu():
+        return str(torch.cuda.get_device_name())
+    text = Path("/proc/cpuinfo").read_text("utf-8") if Path("/proc/cpuinfo").exists() else ""
+    names = [one.split(":")[1].strip() for one in text.splitlines() if one.startswith("model name")]
+    return f"{len(names)} cores of {names[0]}" if names else "a CPU"
+
+
+def simulated(work: Path, size: int, unhealthy: int = 2000, seed: int = 1) -> Path:
+    """A data set with so many unhealthy crops and as many healthy ones, each of its own body."""
+    folder = work / f"crops-{size}px-{unhealthy}-seed{seed}"
+    if not folder.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        write_dataset(
+            folder, n=2 * unhealthy, unhealthy=0.5, seed=seed, size_px=size, runs=20, workers=2
+        )
+    return folder
+
+
+def train(out: Path, data: Path, kind: str, arguments: argparse.Namespace, *extra: str) -> None:
+    """Run the documented command to its end, going on where an earlier call stopped."""
+    program = shutil.which("sorter", path=str(Path(sys.executable).parent)) or "sorter"
+    command = [program, "train", "gan", "--kind", kind, "--data", str(data), "--out", str(out)]
+    command += ["--size", str(arguments.size), "--images", str(arguments.images)]
+    command += ["--seed", str(arguments.seed), "--threads", str(arguments.threads), *extra]
+    if (out / "training.json").exists():
+        command.append("--resume")
+    print("$", shlex.join(command), flush=True)
+    subprocess.run(command, check=True)
+
+
+def quality(out: Path, data: Path, n: int = 2000) -> dict[str, Any]:
+    """Quality of a training's best checkpoint; measured once for each checkpoint."""
+    from models.gan.checkpoint import load_checkpoint
+
+    target, best = out / "quality", load_checkpoint(out)
+    if (target / FIGURES_FILE).exists():
+        known: dict[str, Any] = json.loads((target / FIGURES_FILE).read_text("utf-8"))
+        if known["checkpoint_sha256"] == best.about.sha256:
+            return known
+    return judge(out, data, target, n=n)
+
+
+def accuracy_row(what: str, found: dict[str, Any], bar: str, passed: bool) -> Row:
+    low, high = found["interval"]
+    return Row(what, int(found["n"]), float(found["value"]), bar, passed, (low, high))
