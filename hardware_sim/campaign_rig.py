@@ -210,6 +210,7 @@ class CampaignRig:
                 height_px=rig.camera.height_px,
                 weigh_below_um=rig.decide.weigh_below_um,
                 seed=self._seed,
+                run=number,
             )
         else:
             vision = PixelEyes(build_vision(rig, self._bundle, Classifier(self._bundle)))

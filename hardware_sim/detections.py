@@ -93,6 +93,7 @@ class DetectionVision:
         pitch_um, width_px, height_px: the camera's.
         weigh_below_um: below this diameter the light deficit is measured (`sorter.decide`).
         seed: of all errors.
+        run: of a rig, whose bodies look the same in each.
         model: the errors.
 
     Attributes:
@@ -109,6 +110,7 @@ class DetectionVision:
         height_px: int,
         weigh_below_um: float,
         seed: int,
+        run: int = 0,
         model: ErrorModel = MEASURED,
     ) -> None:
         self._seen_in = seen_in
@@ -117,7 +119,7 @@ class DetectionVision:
         self._weigh_below_um = weigh_below_um
         self._seed = seed
         self._model = model
-        self._random = Random(f"vision {seed}")
+        self._random = Random(f"vision {seed} {run}")
         self._looks: dict[int, _Look] = {}
         self._shown: dict[int, InView] = {}
         self._kept: list[Detection] = []

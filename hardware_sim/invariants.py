@@ -64,15 +64,23 @@ def tracks_of(log: RigLog) -> list[TrackRow]:
     rows: list[TrackRow] = []
     for run in log.runs:
         index_of = run.camera.index_of
-        sent = _unrecorded(run)
         # One that the device refused was decided in time all the same.
         asked = {command.object_id for command in run.record.commands}
+        asked |= _asked_unrecorded(run, asked)
         for row in run.record.tracks():
             places = [(index_of[n], x, y) for n, x, y in row.sightings]
-            commanded = row.object_id in asked or (bool(sent) and row.outlet == "collect")
+            commanded = row.object_id in asked
             number = run.number * _OBJECT_IDS + row.object_id
             rows.append(TrackRow(number, places, row.outlet, row.reason, commanded))
     return rows
+
+
+def _asked_unrecorded(run: RunLog, asked: set[int]) -> set[int]:
+    """Whose commands these can have been: the last ones for collect that have none."""
+    count = len(_unrecorded(run))
+    rows = sorted(run.record.tracks(), key=lambda row: row.object_id, reverse=True)
+    without = [r.object_id for r in rows if r.outlet == "collect" and r.object_id not in asked]
+    return set(without[:count])
 
 
 def _unrecorded(run: RunLog) -> list[int]:
@@ -328,7 +336,8 @@ def openings_wide_enough(log: RigLog) -> list[str]:
             row = run.record.objects.get(command.object_id) if command else None
             if not alone or row is None or row.arrival_ns is None or row.arrival_error_ns is None:
                 continue
-            if _has_company(run, row, apart_ns):
+            reach_ns = int(2 * liquid.jump_ns) + junction.guard_ns + junction.min_dwell_ns
+            if _has_company(run, row, reach_ns):
                 continue
             guard_ns = junction.guard_ns + sent.bound_us * _US
             early_ns = row.arrival_ns - row.arrival_error_ns - liquid.lead_ns(guard_ns) - guard_ns
@@ -340,16 +349,16 @@ def openings_wide_enough(log: RigLog) -> list[str]:
     return wrong
 
 
-def _has_company(run: RunLog, row: ObjectRow, apart_ns: int) -> bool:
+def _has_company(run: RunLog, row: ObjectRow, reach_ns: int) -> bool:
     """Whether somebody bound elsewhere may pass near an object, or somebody may have gone unseen:
     then its opening may be narrower than where it may arrive."""
     at_ns, error_ns = row.arrival_ns or 0, row.arrival_error_ns or 0
     lost = any(
-        e.name == "frames_lost" and at_ns - _CROSSING_NS < e.at_ns < at_ns
+        e.name == "frames_lost" and "goes to rest" in e.text and at_ns - _CROSSING_NS < e.at_ns
         for e in run.record.events
     )
     return lost or any(
-        abs((other.arrival_ns or 0) - at_ns) <= (other.arrival_error_ns or 0) + error_ns + apart_ns
+        abs((other.arrival_ns or 0) - at_ns) <= (other.arrival_error_ns or 0) + error_ns + reach_ns
         for other in run.record.objects.values()
         if other.id != row.id and other.reason != "speck"
     )

@@ -26,7 +26,14 @@ from drivers.ports import (
 )
 from sorter.books import Books
 from sorter.decide import Reason
-from sorter.errors import DispenserError, HardwareError, LinkError, PumpError, RunFault
+from sorter.errors import (
+    DeviceResetError,
+    DispenserError,
+    HardwareError,
+    LinkError,
+    PumpError,
+    RunFault,
+)
 from sorter.faults import Fault, FaultKind, Response
 from sorter.flow import Flow
 from sorter.journal import Journal
@@ -330,7 +337,8 @@ class Controller:
             self.note(fault, Response.HOLD)
             return
         if not self.life.may(RunState.PAUSED):
-            raise LinkError(fault.what, do=fault.do)
+            gone = DeviceResetError if event.loss == "device_reset" else LinkError
+            raise gone(fault.what, do=fault.do)
         self.note(fault, Response.HOLD)
         self._pause(now_ns, f"fault:{event.loss}", event.what)
 

@@ -186,8 +186,9 @@ class JournalledDispenser:
         return self._inner.connect()
 
     def arm(self) -> None:
-        """See `Dispenser.arm`; not journalled."""
+        """See `Dispenser.arm`; noted where it succeeds."""
         self._inner.arm()
+        self._note("arm", [], None)
 
     def to_device_us(self, host_ns: int) -> int:
         """See `Dispenser.to_device_us`."""

@@ -94,7 +94,7 @@ class Aim:
         before, after: share of the half width that is covered before and after the likeliest
             time, above 0 to 1.
         dwells_before: an opening shorter than the shortest dwell is made longer at its beginning,
-            not at its end.
+            not at its end, where the gate has been at rest for long enough.
     """
 
     before: float = 1.0
@@ -186,10 +186,13 @@ def plan_opening(
 
     spare = spare_ns(open_ns)
     if aim.dwells_before:
-        # The earlier the gate opens, the earlier the body comes.
-        for _ in range(_STEPS):
-            open_ns -= max(spare, 0)
-            spare = spare_ns(open_ns)
+        sooner_ns, left = open_ns, spare
+        for _ in range(_STEPS):  # the earlier the gate opens, the earlier the body comes
+            sooner_ns -= max(left, 0)
+            left = spare_ns(sooner_ns)
+        rests_from_ns = sooner_ns - junction.min_dwell_ns
+        if _reached(openings, outlet, rests_from_ns, open_ns) is None:
+            open_ns, spare = sooner_ns, left
     close_ns = open_ns + junction.min_dwell_ns - min(spare, 0)
     for later in openings:
         if later.outlet == outlet and 0 <= later.open_ns - close_ns < junction.min_dwell_ns:

@@ -37,7 +37,7 @@ class Priming:
         return self._flows_ns is not None
 
     def looked(self, exposed_ns: int) -> None:
-        """A frame shows the flow; the first one counts."""
+        """A frame shows the flow; the first one since the flow was let run counts."""
         if self._looks_ns is None:
             self._looks_ns = exposed_ns
 
@@ -49,4 +49,4 @@ class Priming:
     def again(self) -> None:
         """The flow was held: what lies between view and junction was lost sight of."""
         self._lasts_ns = self._flushed_ns
-        self._flows_ns = None
+        self._looks_ns = self._flows_ns = None

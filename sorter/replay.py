@@ -29,7 +29,7 @@ from drivers.ports import (
 from models.bundle import Bundle, Manifest
 from sorter.build import build_controller
 from sorter.detection import Detection
-from sorter.errors import CheckFailed, InputError
+from sorter.errors import CheckFailed, DispenserError, InputError
 from sorter.guarantees import guarantees_of
 from sorter.journal import Step, pack_command, unpack_detection, unpack_event
 from sorter.life import RunState
@@ -156,17 +156,18 @@ class _TapeCamera:
 class _TapePump:
     """Runs from the step on that found it running, until it is held."""
 
-    def __init__(self) -> None:
-        self.flows = False
+    def __init__(self, tape: _Tape) -> None:
+        self._tape = tape
+        self._flows = False
 
     def abilities(self) -> PumpAbilities:
         return PumpAbilities(rate=False, volume=False, reverse=False)
 
     def start(self, now_ns: int) -> None:
-        self.flows = False
+        self._flows = False
 
     def hold(self, now_ns: int) -> None:
-        self.flows = False
+        self._flows = False
 
     resume, stop = start, hold
 
@@ -177,7 +178,8 @@ class _TapePump:
         """Nothing to set."""
 
     def status(self) -> PumpStatus:
-        state = PumpState.RUNNING if self.flows else PumpState.UNKNOWN
+        self._flows |= self._tape.step.flows
+        state = PumpState.RUNNING if self._flows else PumpState.UNKNOWN
         return PumpStatus(state, math.nan, math.nan, 0)
 
     def step(self, now_ns: int) -> None:
@@ -229,7 +231,12 @@ class _TapeDispenser:
         return {}
 
     def arm(self) -> None:
-        """Nothing is latched."""
+        """As in the run; what armed it before the first step is not on the tape."""
+        if not self._tape.turning:
+            return
+        if not self._tape.next_is("arm"):
+            raise DispenserError("it did not arm in the run either", do="")
+        self._tape.answer("arm", [])
 
     def to_device_us(self, host_ns: int) -> int:
         return int(self._tape.answer("to_device_us", [host_ns]))
@@ -335,7 +342,7 @@ def replay(record: Path) -> ReplayResult:
 
 
 def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdicts:
-    tape, sink, pump = _Tape(), CollectingSink(), _TapePump()
+    tape, sink = _Tape(), CollectingSink()
     controller = build_controller(
         rig,
         clock=_TapeClock(tape),
@@ -344,7 +351,7 @@ def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdict
         vision=_TapeVision(tape, manifest.size_px),
         bundle=Bundle(Path("record"), manifest, b""),
         record=sink,
-        pump=pump,
+        pump=_TapePump(tape),
     )
     now_ns = 0
     for i, step in enumerate(steps):
@@ -354,7 +361,6 @@ def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdict
             controller.start(now_ns)
         if step.drain:
             controller.drain(now_ns, "as recorded")
-        pump.flows |= step.flows
         for state, by in step.asked:
             controller.ask(RunState(state), by, "as recorded")
         tape.turning = True

@@ -53,17 +53,20 @@ class Responder:
         if controller.life.state is RunState.PAUSED:
             self._overseer.stands(now_ns)
             return
-        for fault, response in self._overseer.take(now_ns):
-            self._answer(fault, response, now_ns)
+        answers = list(self._overseer.take(now_ns))
+        # Whatever else is wrong, a pulse does not end it.
+        may_pulse = all(response is not Response.HOLD for _, response in answers)
+        for fault, response in answers:
+            self._answer(fault, response, now_ns, may_pulse=may_pulse)
 
-    def _answer(self, fault: Fault, response: Response, now_ns: int) -> None:
+    def _answer(self, fault: Fault, response: Response, now_ns: int, *, may_pulse: bool) -> None:
         self._controller.note(fault, response)
         if response is Response.STOP:
             raise RunFault(fault.what, on=fault.kind.value, do=fault.do)
-        if response is Response.RECOVER and self._recovery.begin(fault.what, now_ns):
+        pulses = may_pulse and response is Response.RECOVER
+        if pulses and self._recovery.begin(fault.what, now_ns):
             return
         if response in (Response.HOLD, Response.RECOVER):
-            # Whatever else is wrong, a pulse does not end it.
             self._recovery.cancel()
             by = f"fault:{fault.kind.value}"
             self._controller.ask(RunState.PAUSED, by, fault.what)

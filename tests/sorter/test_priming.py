@@ -45,4 +45,6 @@ def test_after_a_hold_the_channel_is_flushed_though_it_was_empty_at_the_start() 
     assert not priming.flows
     assert priming.until_ns == FOREVER_NS
     priming.flowing(9 * S)
+    assert priming.until_ns == FOREVER_NS  # nobody has looked since
+    priming.looked(8 * S)
     assert priming.until_ns == 9 * S + FLUSHED_NS
