@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sorter.decide import Decision, Reason
 from sorter.liquid import Liquid, LiquidSettings, Opening, merge
-from sorter.opening_plan import JunctionSettings, plan_opening
+from sorter.opening_plan import Aim, JunctionSettings, plan_opening
 from sorter.schedule import Scheduler
 from sorter.track import Arrival
 from sorter.under_way import Ruling
@@ -109,6 +109,19 @@ def test_beside_a_neighbour_the_gate_opens_for_where_the_body_likely_is(
     for neighbour in neighbours:
         for their_offset in (-1.0, 1.0):
             assert outlet_of(neighbour, openings, their_offset * neighbour.error_ns) == "waste"
+
+
+@pytest.mark.parametrize("share", [1.0, 0.6, 0.3])
+@pytest.mark.parametrize("at_ms", range(1_000, 1_120, 4))
+def test_a_longer_beginning_keeps_the_dwell_at_rest_behind_the_opening_before(
+    at_ms: int, share: float
+) -> None:
+    before = Opening("collect", 900 * MS, 960 * MS)
+    liquid, aim = Liquid(LiquidSettings()), Aim(share, share, dwells_before=True)
+    body = arrival(at_ms, 10)
+    opening = plan_opening(body, "collect", (before,), liquid, JUNCTION, 0, aim)
+    joined = opening.open_ns <= before.close_ns
+    assert joined or opening.open_ns - before.close_ns >= JUNCTION.min_dwell_ns
 
 
 def test_a_neighbour_that_nobody_has_decided_yet_is_a_conflict() -> None:
