@@ -167,7 +167,8 @@ def plan_opening(
     guard_ns = junction.guard_ns + bound_ns
     first, last = aim.interval_ns(arrival)
     early_ns = liquid.first_passage_ns(first, openings)
-    before = _reached(openings, outlet, early_ns - guard_ns - junction.min_dwell_ns, early_ns)
+    open_ns = liquid.first_passage_ns(first - liquid.lead_ns(guard_ns), openings) - guard_ns
+    before = _reached(openings, outlet, open_ns - junction.min_dwell_ns, early_ns)
     if before is not None:
         kept = [o for o in openings if o.open_ns < before.open_ns]
         joined = Opening(outlet, before.open_ns)
@@ -175,8 +176,6 @@ def plan_opening(
         # Starting where the other still holds the gate, so that the union has no gap.
         open_ns = min(max(before.open_ns, early_ns - guard_ns), before.close_ns)
         return Opening(outlet, open_ns, max(late_ns + guard_ns, before.close_ns))
-    early_ns = liquid.first_passage_ns(first - liquid.lead_ns(guard_ns), openings)
-    open_ns = early_ns - guard_ns
     earlier = [o for o in openings if o.close_ns <= open_ns]
 
     def spare_ns(opens_ns: int) -> int:
