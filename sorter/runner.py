@@ -31,10 +31,11 @@ from sorter.build import (
     load_model,
 )
 from sorter.controller import Controller
-from sorter.errors import DispenserError, HardwareError, RecordError, SorterError
+from sorter.errors import HardwareError, RecordError, SorterError
 from sorter.faults import Fault, Response, kind_of
 from sorter.guarantees import describe, guarantees_of, hold, refuse_unattended
 from sorter.limits import reached
+from sorter.outlets import check_outlets
 from sorter.overseer import Overseer, Sources
 from sorter.record import EndReason, Recorder, RunMeta
 from sorter.record_rows import EventRow
@@ -82,7 +83,7 @@ def run_rig(
         opened.callback(camera.close)
         dispenser = build_guarded_dispenser(rig, lambda: SerialLink(rig.port), clock)
         opened.callback(dispenser.close)
-        _check_outlets(rig, dispenser.connect())
+        check_outlets(rig.outlets, dispenser.connect())
         # Told now rather than when all is built: a button that is pressed.
         dispenser.arm()
         pump = build_pump(rig, dispenser, clock)
@@ -152,20 +153,6 @@ def _clock_bound(dispenser: Dispenser) -> Callable[[int], int]:
 def _free_mb(record: Path) -> float:
     """Room on the disk of the record."""
     return shutil.disk_usage(record.parent).free / 1e6
-
-
-def _check_outlets(rig: RigSettings, said: dict[str, object]) -> None:
-    """The dispenser must have the outlets that the settings name, and rest where they say."""
-    outlets = said.get("outlets")
-    names = list(outlets) if isinstance(outlets, (list, tuple)) else []
-    wanted = [n for n in (rig.outlets.collect, rig.outlets.rest, rig.outlets.recheck) if n]
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise DispenserError(
-            f"the dispenser has no outlet {', '.join(missing)}; it has {', '.join(names)}",
-            on=rig.port.port,
-            do="Correct [outlets] in the rig file",
-        )
 
 
 def run_meta(rig: RigSettings, toml: str, manifest: dict[str, object], origin_ns: int) -> RunMeta:

@@ -28,8 +28,9 @@ def main() -> None:
         )
         from sorter.cli.app import app
 
-        running = (rig, doctor, simulations, calibrations)
-        for module in (*running, looking, datasets, modelling, gans, reviewing, afterwards):
+        # `simulations` adds to a group that `modelling` makes.
+        running = (rig, doctor, modelling, simulations, calibrations)
+        for module in (*running, looking, datasets, gans, reviewing, afterwards):
             module.register(app)
         app()
     except KeyboardInterrupt:  # before or after a subcommand's own time

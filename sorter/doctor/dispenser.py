@@ -12,7 +12,9 @@ from drivers.ports import Clock, Dispenser, PumpState
 from drivers.serial_link import SerialLink
 from sorter.build import build_dispenser, build_pump
 from sorter.doctor.finding import Finding, attempt, failed, passed, warning
+from sorter.errors import SettingsError
 from sorter.guarantees import describe
+from sorter.outlets import check_outlets
 from sorter.settings import RigSettings
 
 LISTEN_NS = 2_000_000_000
@@ -34,16 +36,10 @@ def check_dispenser(rig: RigSettings, clock: Clock) -> Iterator[Finding]:
 
 
 def _outlets(rig: RigSettings, said: dict[str, object]) -> Finding:
-    outlets = said.get("outlets")
-    names = list(outlets) if isinstance(outlets, list | tuple) else []
-    wanted = [one for one in (rig.outlets.collect, rig.outlets.rest, rig.outlets.recheck) if one]
-    missing = [one for one in wanted if one not in names]
-    if missing:
-        return failed(
-            "dispenser",
-            f"it has no outlet {', '.join(missing)}; it has {', '.join(names)}",
-            "Correct [outlets] in the rig file",
-        )
+    try:
+        names = check_outlets(rig.outlets, said)
+    except SettingsError as error:
+        return failed("dispenser", error.what, error.do)
     estop = said.get("estop")
     stop = f"; its emergency stop is latched ({estop})" if estop else ""
     return passed("dispenser", f"answers; outlets {', '.join(names)}{stop}")

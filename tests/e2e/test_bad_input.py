@@ -223,6 +223,16 @@ def test_a_device_that_never_answers_is_told(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.sqlite"))
 
 
+def test_a_device_that_rests_at_collect_is_refused(tmp_path: Path) -> None:
+    settings = SimDispenserSettings(outlets=("collect", "waste"))
+    with start_simulated_dispenser(settings) as dispenser:
+        done = sorter("run", write_rig(tmp_path, dispenser.url))
+    assert done.returncode == 2, done.stderr[-1500:]
+    assert "rests at collect" in done.stderr
+    assert "Correct [outlets]" in done.stderr
+    assert not list(tmp_path.rglob("*.sqlite*"))
+
+
 def test_what_speaks_another_language_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         file = write_rig(tmp_path, f"socket://127.0.0.1:{server.getsockname()[1]}")

@@ -81,6 +81,22 @@ def test_rig_that_is_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("outlets", "says"),
+    [(("collect", "waste"), "rests at collect"), (("waste", "keep"), "no outlet collect")],
+)
+def test_rig_whose_dispenser_has_other_outlets(
+    outlets: tuple[str, ...], says: str, tmp_path: Path
+) -> None:
+    with start_simulated_dispenser(SimDispenserSettings(outlets=outlets)) as device:
+        done = sorter("doctor", write_rig(tmp_path, device.url), "--json")
+    assert done.returncode == 1
+    row = next(one for one in json.loads(done.stdout)["checks"] if one["check"] == "dispenser")
+    assert row["verdict"] == "failed"
+    assert says in row["what"]
+    assert "[outlets]" in row["do"]
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [((), "name a rig file"), (("rig.toml", "--dispenser", "COM3"), "name a rig file"),
      (("rig.toml", "--move-gate"), "goes with --dispenser")],
