@@ -1,7 +1,8 @@
 """A dispenser whose loss does not end the run: what is lost is told, and found again.
 
-While it is lost nothing flows and the gate is at rest, by the device's own watchdog; what is said
-to it is dropped. A new connection with a fresh handshake is tried again and again. The one that is
+What is said to it while it is lost is dropped. When its watchdog's time is over the device holds
+the pump and takes the gate to rest by itself; until then it goes on with what it has, and does not
+do that when only the answers are lost. A new connection with a fresh handshake is tried again and again. The one that is
 found again does nothing until it is armed.
 """
 

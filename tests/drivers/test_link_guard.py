@@ -151,3 +151,4 @@ def test_closing_while_it_is_lost() -> None:
     bench.lose()
     bench.guard.close()
     bench.guard.close()
+    assert bench.lines[0].closed
