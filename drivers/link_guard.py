@@ -1,8 +1,9 @@
 """A dispenser whose loss does not end the run: what is lost is told, and found again.
 
-While it is lost nothing flows and the gate is at rest, by the device's own watchdog; what is said
-to it is dropped. A new connection with a fresh handshake is tried again and again. The one that is
-found again does nothing until it is armed.
+What is said to it while it is lost is dropped. When its watchdog's time is over the device holds
+the pump and takes the gate to rest by itself; until then it goes on with what it was told. A new
+connection with a fresh handshake is tried again and again. The one that is found again does nothing
+until it is armed.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class LinkGuard:
         self._news: list[DispenserEvent] = []
         self._try_ns = 0
         self._bound_us = 0
-        self._outlets: object = None
+        self._who: tuple[object, object] = (None, None)
 
     @property
     def present(self) -> Dispenser:
@@ -77,7 +78,7 @@ class LinkGuard:
     def connect(self) -> dict[str, Any]:
         """See `Dispenser.connect`; a first connection that fails is raised."""
         said = self._inner.connect()
-        self._outlets = said["outlets"]
+        self._who = _who(said)
         return said
 
     def arm(self) -> None:
@@ -189,12 +190,19 @@ class LinkGuard:
         except HardwareError:
             found.close()
             return
-        if said["outlets"] != self._outlets:
+        who = _who(said)
+        if who != self._who:
             found.close()
             raise DispenserError(
-                f"another dispenser answers than before: its outlets are {said['outlets']}",
+                f"another dispenser answers than before: name and outlets are {who}, "
+                f"and were {self._who}",
                 do="Plug in the one that the run began with, and start again",
             )
         self._inner = found
         self._state = _State.BACK
         self._news.append(LinkBack(now_ns))
+
+
+def _who(said: dict[str, Any]) -> tuple[object, object]:
+    """What tells a dispenser from another: its name, where it has one, and its outlets."""
+    return said.get("name"), said["outlets"]

@@ -186,7 +186,10 @@ class Pedal:
 
 @dataclass(frozen=True, slots=True)
 class LinkLost:
-    """The dispenser does not answer, or has forgotten the session; it is at rest by itself.
+    """The dispenser does not answer, or has forgotten the session.
+
+    One that was reset is at rest. One that is silent goes on with what it was told until its
+    watchdog's time is over, and then is held and at rest by itself.
 
     Attributes:
         loss: ``link_lost`` or ``device_reset``.

@@ -1,9 +1,10 @@
 """Receipts for the device's reports, and the room in its queue that they make; no clock, no I/O.
 
 The device holds a command from its acknowledgement until the host's receipt (``D``) for its report.
-So the host knows at any time the most that the device can hold: what is not settled, and what is
-and was not receipted. A link keeps its order: a command that is written after a receipt finds the
-place that the receipt has freed. (A receipt that is lost is found by the report that comes again.)
+On a link that loses nothing the host knows at any time the most that the device can hold: what is
+not settled, and what is and was not receipted. A link keeps its order: a command that is written
+after a receipt finds the place that the receipt has freed. A receipt that is lost leaves its place
+taken until the device reports again and is told again; the device may refuse a command meanwhile.
 """
 
 from __future__ import annotations
@@ -24,9 +25,6 @@ class Receipts:
         self._wait_ns = wait_ns
         self._ids: list[int] = []
         self._due_ns = 0
-
-    def __len__(self) -> int:
-        return len(self._ids)
 
     def note(self, command_id: int, now_ns: int) -> None:
         """The report of an id has arrived, perhaps again; 0 is no id."""

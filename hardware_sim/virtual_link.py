@@ -18,7 +18,6 @@ class Notes:
         self.gate: list[tuple[int, str, int]] = []
         self.pump: list[tuple[int, bool]] = []
         self.stop: list[tuple[int, str]] = []
-        self.taken: list[tuple[int, int]] = []
         self.edges: list[Edge] = []
 
     def switched(self, switched_ns: int, outlet: str, effective_ns: int) -> None:
@@ -37,8 +36,7 @@ class Notes:
         self.edges.append(StopEdge(at_ns, cause))
 
     def accepted(self, at_ns: int, command_id: int) -> None:
-        """A command was queued."""
-        self.taken.append((at_ns, command_id))
+        """Not kept."""
 
 
 class VirtualBoard(SimulatedBoard):

@@ -327,7 +327,7 @@ class Controller:
             self.ask(wish, "pedal", "foot switch")
 
     def _lost(self, event: LinkLost, now_ns: int) -> None:
-        """The dispenser is at rest by itself; wait for it, and for the operator's word.
+        """Its watchdog takes the dispenser to rest; wait for it, and for the operator's word.
 
         Raises `LinkError` where the run can't be held any more.
         """

@@ -32,9 +32,10 @@ _TRIES = 10
 _SOON_NS = 30 * MS
 _GRACE_NS = 500 * MS
 _NEAR_US = 60_000
-_OPENED_US = 5_000
+_EDGE_US = 5_000
 _QUEUE = 4
 _NONCE = re.compile(r"\b5EED000([123])\b")
+_OPENING = re.compile(r"> O \w+ (\w+) \w+ \S+ (\w+)")
 _OUTLET = re.compile(r"\b(waste|collect|recheck)\b")
 
 
@@ -241,7 +242,7 @@ class _Host:
         end_ns = max(last_ns, self._clock.now_ns())
         heard += self._listen(end_ns + _SOON_NS)
         heard += self._wait_for(len(expected) - len(heard), _GRACE_NS)
-        return _compared(case.name, expected, heard, start)
+        return _compared(case, expected, heard, start)
 
     def _wait_for(self, lacking: int, longest_ns: int) -> list[_Heard]:
         found: list[_Heard] = []
@@ -269,17 +270,27 @@ def _read(line: bytes) -> wire.ToHost | None:
         return None
 
 
-def _compared(name: str, expected: list[str], heard: list[_Heard], start: _Start) -> LiveResult:
+def _asked(case: Dialogue) -> frozenset[tuple[int, int]]:
+    """Openings that the case asks for: id and length, µs."""
+    return frozenset((int(one, 16), int(length, 16)) for one, length in _OPENING.findall(case.text))
+
+
+def _compared(
+    case: Dialogue, expected: list[str], heard: list[_Heard], start: _Start
+) -> LiveResult:
     """The first line that is not as it should be, or that all are."""
+    asked = _asked(case)
     for place in range(max(len(expected), len(heard))):
         came = heard[place] if place < len(heard) else None
         line = came.line.decode("ascii", "replace") if came else ""
         if place >= len(expected):
-            return LiveResult(name, "failed", "nothing more", line)
+            return LiveResult(case.name, "failed", "nothing more", line)
         wanted = start.answer(expected[place])
-        if came is None or not _agree(wanted, came, start):
-            return LiveResult(name, "failed", wire.encode(wanted).decode("ascii").strip(), line)
-    return LiveResult(name, "passed")
+        if came is None or not _agree(wanted, came, start, asked):
+            return LiveResult(
+                case.name, "failed", wire.encode(wanted).decode("ascii").strip(), line
+            )
+    return LiveResult(case.name, "passed")
 
 
 # Fields that are this device's own, that count since power-up, and that are times.
@@ -293,7 +304,9 @@ _COUNTED = {"trips", "accepted", "executed", "refused", "damaged", "moves"}
 _WHEN_SAID = {"now_us", "received_us", "sent_us"}
 
 
-def _agree(wanted: wire.ToHost, came: _Heard, start: _Start) -> bool:
+def _agree(
+    wanted: wire.ToHost, came: _Heard, start: _Start, asked: frozenset[tuple[int, int]]
+) -> bool:
     """Whether the device may say this where the case says ``wanted``."""
     if type(wanted) is not type(came.message):
         return False
@@ -305,6 +318,11 @@ def _agree(wanted: wire.ToHost, came: _Heard, start: _Start) -> bool:
         if field.name in _WHEN_SAID:
             if not a - _NEAR_US <= wire.unwrap_us(b, a) <= wire.unwrap_us(latest_us, a):
                 return False
+        elif field.name == "length_us":
+            # How long one is that a line cuts depends on when the line comes.
+            whole = (getattr(wanted, "id", 0), a) in asked
+            if abs(a - b) > (_EDGE_US if whole else _NEAR_US):
+                return False
         elif not _field_agrees(field.name, a, b, start.state):
             return False
     return True
@@ -312,9 +330,7 @@ def _agree(wanted: wire.ToHost, came: _Heard, start: _Start) -> bool:
 
 def _field_agrees(name: str, a: Any, b: Any, before: wire.State) -> bool:
     if name == "opened_us":
-        return bool(abs(wire.unwrap_us(b, a) - a) <= _OPENED_US)
-    if name == "length_us":
-        return bool(abs(a - b) <= _NEAR_US)
+        return bool(abs(wire.unwrap_us(b, a) - a) <= _EDGE_US)
     if name in _COUNTED:
         return bool(b == (a + getattr(before, name)) & wire.MASK_32)
     if name == "cycles":

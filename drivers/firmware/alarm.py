@@ -11,7 +11,8 @@ from drivers.firmware.openings import Openings, since
 PLACES = 2
 # While the loop looks at pins and queue the gate waits so long, again and again.
 FROZEN_US = 20
-# Only what comes so soon is planned: a line that is read meanwhile makes a plan anew.
+# An opening is planned only when it comes so soon: a line that is read meanwhile makes a plan anew.
+# The end of an open one is planned however far it is.
 AHEAD_US = 20000
 
 
@@ -75,17 +76,26 @@ class Alarm:
         return self._moved[self._told - 1]
 
     def fire(self, now_us: int) -> int:
-        """Move what is due. The time until this is to be called again; -1: no more."""
+        """Move to where the gate is to be now. The time until this is to be called again; -1: no more.
+
+        Of several edges that are due only the last is switched: what lies wholly in the past
+        never opens.
+        """
+        left_us = -1
+        outlet = -1
         while self._done < self._count:
             left_us = self._diff(self._at[self._done], now_us)
             if left_us > 0:
-                return left_us  # type: ignore[no-any-return]
+                break
             if self.frozen:
                 return FROZEN_US
-            self._switch(self._to[self._done])
+            outlet = self._to[self._done]
             self._moved[self._done] = now_us
             self._done += 1
-        return -1
+            left_us = -1
+        if outlet >= 0:
+            self._switch(outlet)
+        return left_us
 
 
 class Plan:
@@ -121,7 +131,7 @@ class Plan:
             alarm.drop()
         alarm.frozen = False
         next_us = self._openings.edge_in_us(now)
-        if alarm.left() or next_us < 0 or next_us > AHEAD_US:
+        if alarm.left() or next_us < 0 or (next_us > AHEAD_US and not self._openings.at):
             return
         alarm.drop()
         time = now
@@ -132,4 +142,5 @@ class Plan:
             at = (ticks_us + since(edge, now)) & (self._hal.ticks_period_us - 1)
             alarm.add(at, self._openings.stands_at(edge))
             time = edge
-        self._hal.start_alarm()
+        if alarm.left():
+            self._hal.start_alarm()

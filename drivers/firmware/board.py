@@ -297,10 +297,8 @@ def all_low():
         machine.Pin(pin, machine.Pin.OUT, value=0)
 
 
-def run():
-    """Serve the host for ever."""
-    port = Uart() if PORT == "uart" else Usb()
-    board = Board(port)
+def serve(board, port):
+    """Turn the loop for ever."""
     core = Core(board, (REST,) + tuple(name for name, _ in GATES), NAME)  # noqa: RUF005
     watchdog = machine.WDT(timeout=HARD_WATCHDOG_MS)
     while True:
@@ -321,11 +319,20 @@ def run():
             gc.collect()
 
 
+def run():
+    """Serve the host; should the loop end, by an error of its own, nothing moves any more."""
+    port = Uart() if PORT == "uart" else Usb()
+    board = Board(port)
+    try:
+        serve(board, port)
+    finally:
+        # The alarm's interrupt goes on without the loop: first its plan, then the pins. The chip's
+        # watchdog starts the board again; until then the pump is held and the gate rests.
+        board.drop_plan()
+        all_low()
+
+
 all_low()
 micropython.alloc_emergency_exception_buf(100)
 if machine.Pin(STAY_OUT_PIN, machine.Pin.IN, machine.Pin.PULL_UP).value():
-    try:
-        run()
-    finally:
-        # The chip's watchdog starts the board again; until then the pump is held, the gate rests.
-        all_low()
+    run()

@@ -33,6 +33,7 @@ class Chip:
         passed_us: time since it was switched on.
         just_before: what happens once, just before a (pin, level) is written.
         handlers: interrupt, its edges and its pin, by pin.
+        port_fails: whatever is written to the port raises.
     """
 
     def __init__(self, levels: dict[int, int] | None = None) -> None:
@@ -45,6 +46,7 @@ class Chip:
         self.handlers: dict[int, tuple[Callable[[Any], None], int, Any]] = {}
         self._script: Iterator[None] | None = None
         self.alarm_rings = True
+        self.port_fails = False
         self._countdown: int | None = None
         self._ring: Callable[[Any], None] | None = None
 
@@ -106,6 +108,8 @@ class Chip:
         return data
 
     def _write(self, data: bytes) -> None:
+        if self.port_fails:
+            raise OSError("the port has failed")
         self.said += data
 
     def _import(self, name: str, *rest: Any) -> Any:

@@ -37,6 +37,41 @@ def test_what_is_due_is_moved_once_and_told_in_order() -> None:
     assert not alarm.left()
 
 
+def test_of_what_is_due_at_once_only_the_last_is_switched() -> None:
+    moved: list[int] = []
+    alarm = Alarm(moved.append, lambda one, other: one - other)
+    alarm.add(100, 1)
+    alarm.add(150, 0)
+    assert (alarm.fire(160), moved) == (-1, [0])
+    assert (alarm.take(), alarm.take(), alarm.take()) == (160, 160, -1)
+
+
+def test_an_opening_wholly_in_the_past_never_opens() -> None:
+    board = AlarmBoard()
+    board.arm()
+    board.say(f"O 5EED0001 1 collect {board.time(10_000)} 0003E8")
+    board.events.clear()
+    board.core.step()
+    board.rings_us = 12_000
+    board.stall(20_000)
+    board.core.step()
+    assert edges_of(board) == []
+    assert [one.split("< ")[1] for one in board.events if " < " in one] == ["N 0001 1 MISSED"]
+
+
+def test_an_open_gate_closes_in_time_though_a_line_came_and_the_loop_is_held_up() -> None:
+    board = AlarmBoard()
+    board.arm()
+    board.say(f"O 5EED0001 1 collect {board.time(10_000)} {150_000:06X}")
+    board.events.clear()
+    board.run_to(50_000)
+    board.core.feed(frame("PING 5EED0001 0003"))
+    board.core.step()
+    board.stall(200_000)
+    board.core.step()
+    assert edges_of(board) == [(10_000, "collect"), (160_000, "waste")]
+
+
 def test_while_the_loop_looks_the_alarm_waits() -> None:
     moved: list[int] = []
     alarm = Alarm(moved.append, lambda one, other: one - other)

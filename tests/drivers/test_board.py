@@ -254,3 +254,27 @@ def test_a_stop_takes_the_alarms_plan_back() -> None:
         assert (COLLECT, 1) not in bench.chip.writes
 
     bench.chip.run(BOARD, script())
+
+
+def test_an_error_in_the_loop_leaves_nothing_to_the_alarm() -> None:
+    bench = Bench()
+
+    def script() -> Iterator[None]:
+        yield from bench.arm()
+        yield from bench.say("FLOW 5EED0001 0003")
+        opens_us = bench.chip.passed_us + 20_000
+        yield from bench.say(f"O 5EED0001 1 collect {bench.in_us(20_000)} 002710")
+        assert bench.answers()[-1] == "A 0001 1"
+        yield from bench.passes(opens_us - 3_000 - bench.chip.passed_us)
+        assert bench.chip.levels[PUMP] == 1
+        bench.chip.writes.clear()
+        bench.chip.port_fails = True
+        # What is to be told now ends the loop.
+        bench.chip.drive(PEDAL, 0)
+        yield from bench.passes(1_000)
+
+    with pytest.raises(OSError, match="the port has failed"):
+        bench.chip.run(BOARD, script())
+    bench.chip.stall(100_000)
+    assert (bench.chip.levels[PUMP], bench.chip.levels[COLLECT]) == (0, 0)
+    assert (COLLECT, 1) not in bench.chip.writes

@@ -73,10 +73,26 @@ def test_a_device_that_has_run_before() -> None:
     assert not [one for one in checked(device, clock, move_gate=True) if one.verdict == "failed"]
 
 
+_OPEN = openings.Openings.open
+
+
+def _closes_late(self: openings.Openings, one: int, *what: int) -> str:
+    """30 ms late."""
+    reason = _OPEN(self, one, *what)
+    for slot in self.live:
+        if slot.id == one and slot.state == openings.QUEUED:
+            slot.close_us = (slot.open_us + slot.length_us + 30_000) & openings.MASK
+    return reason
+
+
 BROKEN: dict[str, tuple[object, str, object, str]] = {
     "late commands act": (
         openings.Openings, "_reason_against", lambda *_: "",
         "late by a tenth of a second: refused as often as asked",
+    ),
+    "closes late": (
+        openings.Openings, "open", _closes_late,
+        "opens and closes at the scheduled times, and reports",
     ),
     "no watchdog": (
         core.Core, "_trip", lambda self, now: self._heard(now),

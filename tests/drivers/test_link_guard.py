@@ -47,6 +47,7 @@ class Bench:
         self.clock = VirtualClock(START_NS)
         self.gone = False
         self.device = VirtualDispenser(SimDispenserSettings(), self.clock)
+        self.kind = SerialDispenser
         self.lines: list[Line] = []
         self.guard = LinkGuard(self.make(), self.make, holds)
         self.guard.connect()
@@ -56,7 +57,7 @@ class Bench:
         if self.gone:
             raise LinkError("the port is absent")
         self.lines.append(Line(self))
-        return SerialDispenser(self.lines[-1], self.clock, DispenserSettings(connect_ms=400))
+        return self.kind(self.lines[-1], self.clock, DispenserSettings(connect_ms=400))
 
     def run(self, seconds: float) -> list[Any]:
         """Steps of a millisecond; what was told."""
@@ -137,10 +138,26 @@ def test_a_first_connection_that_fails_is_raised() -> None:
         LinkGuard(SerialDispenser(Line(bench), bench.clock), bench.make, BOTH).connect()
 
 
+class OfAnotherName(SerialDispenser):
+    """It has the same outlets."""
+
+    def connect(self) -> dict[str, Any]:
+        return {**super().connect(), "name": "another"}
+
+
 def test_another_dispenser_is_refused() -> None:
     bench = Bench()
     bench.lose()
     bench.device = VirtualDispenser(SimDispenserSettings(outlets=("waste", "other")), bench.clock)
+    bench.gone = False
+    with pytest.raises(DispenserError, match="another dispenser"):
+        bench.run(3.0)
+
+
+def test_another_dispenser_with_the_same_outlets_is_refused() -> None:
+    bench = Bench()
+    bench.lose()
+    bench.kind = OfAnotherName
     bench.gone = False
     with pytest.raises(DispenserError, match="another dispenser"):
         bench.run(3.0)
@@ -151,3 +168,4 @@ def test_closing_while_it_is_lost() -> None:
     bench.lose()
     bench.guard.close()
     bench.guard.close()
+    assert bench.lines[0].closed
