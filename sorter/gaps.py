@@ -10,6 +10,7 @@ from sorter.track import Track
 from sorter.view import ViewGeometry
 
 _KEPT = 16
+_FRAMES_IN_VIEW = 12  # of the fastest body, and some
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,15 @@ class Gaps:
         """A frame that nobody looks at, and that is missed by nobody."""
         self._before, self._last = self._last, frame
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the last frame says a later time than its number allows, by the one before."""
+        before, last = self._before, self._last
+        if before is None or last is None:
+            return True  # nobody can tell
+        periods = last.number - before.number + 0.5
+        return last.exposed_ns - before.exposed_ns > periods * self._view.frame_period_ns
+
     def before(self, frame: Frame, liquid_ns: float) -> Gap | None:
         """The gap before a frame, or None.
 
@@ -71,7 +81,9 @@ class Gaps:
 
 
 class LostViews:
-    """Which tracks may have fewer views than their bodies were in view for.
+    """Which tracks may lack views that their bodies could have shown, or have views at wrong times.
+
+    Gaps are found by times and by numbers: where a camera's times go back, those before are wrong.
 
     Args:
         shown_ns: how long the fastest body is in view.
@@ -81,15 +93,36 @@ class LostViews:
         self._shown_ns = shown_ns
         self._last: tuple[int, int] | None = None
         self._gaps: deque[tuple[int, int]] = deque(maxlen=_KEPT)
+        self._numbers: deque[tuple[int, int]] = deque(maxlen=_KEPT)
+        self._doubted: deque[int] = deque(maxlen=_KEPT)
 
     def look(self, number: int, exposed_ns: int) -> None:
         """A frame was looked at."""
         if self._last is not None and number > self._last[0] + 1:
             self._gaps.append((self._last[1], exposed_ns))
+            self._numbers.append((self._last[0], number))
         self._last = number, exposed_ns
 
     def of(self, track: Track) -> bool:
         """Whether frames were lost while the track's body may have been in view."""
         from_ns = track.first_exposed_ns - self._shown_ns
         until_ns = track.last_exposed_ns + self._shown_ns
-        return any(first <= until_ns and last >= from_ns for first, last in self._gaps)
+        if any(first <= until_ns and last >= from_ns for first, last in self._gaps):
+            return True
+        first_number, last_number = _shown_in(track)
+        return any(a <= last_number and b >= first_number for a, b in self._numbers)
+
+    def doubt(self, number: int) -> None:
+        """The time of a frame can't be right, or that of the one after it."""
+        if not self._doubted or self._doubted[-1] != number:
+            self._doubted.append(number)
+
+    def untimely(self, track: Track) -> bool:
+        """Whether a track has views whose times may be wrong: nobody knows when its body comes."""
+        first_number, last_number = _shown_in(track)
+        return any(first_number <= number <= last_number for number in self._doubted)
+
+
+def _shown_in(track: Track) -> tuple[int, int]:
+    """First and last number of the frames in which its body may have shown."""
+    return track.sightings[0].frame - _FRAMES_IN_VIEW, track.sightings[-1].frame + _FRAMES_IN_VIEW

@@ -229,6 +229,10 @@ class Pipeline:
         self._ended = []
         return PipelineResult(len(detections), n_judged, in_view, decided)
 
+    def doubt_times(self, number: int) -> None:
+        """The camera's times around a frame are wrong."""
+        self._tracker.doubt(number)
+
     def arrival(self, track: Track) -> Arrival | None:
         """When a track's body reaches the junction, as far as it is known now."""
         return self._tracker.arrival(track, self._junction_um)

@@ -78,6 +78,8 @@ class Sorting:
             # Nobody can be followed back in time; the next frame shows this one as a gap.
             text = f"frame {frame.number} is not later than frame {last.number}: counts as lost"
             self._books.event(frame.received_ns, "warning", "frame_out_of_order", text)
+            if self._gaps.is_ahead:  # it is the last one whose time is wrong
+                self._pipeline.doubt_times(last.number)
             return 0
         if stands:
             # Bodies that stand still would be learnt as background.

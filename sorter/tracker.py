@@ -94,6 +94,8 @@ class Tracker:
         Where frames were lost, few views are no sign of a fragment: it may be a body that only
         happened to be close, and both arrivals are allowed for.
         """
+        if self._lost_views.untimely(track):
+            return None
         s = self.settings
         beat = self.pulsation.beat_at(track.last_exposed_ns)
         if track.n >= s.short_views:
@@ -113,6 +115,10 @@ class Tracker:
             return beside
         own = track.arrival(junction_um, beat)
         return None if own is None else either(own, beside)
+
+    def doubt(self, number: int) -> None:
+        """The times around a frame are wrong: see `LostViews.doubt`."""
+        self._lost_views.doubt(number)
 
     def lost_views(self, track: Track) -> bool:
         """Whether frames were lost while the track's body may have been in view."""

@@ -65,6 +65,16 @@ def test_frames_that_nobody_looks_at_are_missed_by_nobody() -> None:
     assert gaps.before(frame(50), 0.0) is None
 
 
+@pytest.mark.parametrize(
+    ("at_ms", "ahead"), [(20.0, False), (24.0, False), (26.0, True), (90.0, True)]
+)
+def test_a_time_that_its_number_does_not_allow_is_ahead(at_ms: float, ahead: bool) -> None:
+    gaps = Gaps(VIEW)
+    for one in (frame(0), frame(1), frame(2, at_ms=at_ms)):
+        gaps.before(one, 0.0)
+    assert gaps.is_ahead is ahead
+
+
 def test_either_holds_both() -> None:
     one, other = arrival(100, 10), arrival(130, 5)
     both = either(one, other)
@@ -109,3 +119,37 @@ def test_where_none_were_lost_a_short_track_is_a_fragment_of_its_neighbour() -> 
     assert found is not None
     assert abs(found.liquid_ns - arrives_ns) > found.error_ns
     assert found.error_ns < 50 * MS
+
+
+def moving_alone(until: int, *, ahead_ns: dict[int, int] | None = None) -> Tracker:
+    """One body, seen in every frame; some frames' times are ahead."""
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    for n in range(until):
+        t_ns = n * 5_000_000 + (ahead_ns or {}).get(n, 0)
+        seen = [detection(150 + SPEED_UM_S * n * 5e-3, 400.0)]
+        tracker.update(seen, frame=n, exposed_ns=t_ns, exposed_error_ns=0, liquid_ns=float(t_ns))
+    return tracker
+
+
+def test_where_times_went_back_nobody_knows_when_what_was_in_view_arrives() -> None:
+    tracker = moving_alone(10)
+    (track,) = tracker.tracks
+    assert tracker.arrival(track, 12_000.0) is not None
+    tracker.doubt(9)
+    assert tracker.arrival(track, 12_000.0) is None
+
+
+def test_a_doubt_is_none_about_what_came_long_before() -> None:
+    tracker = moving_alone(10)
+    tracker.doubt(60)
+    (track,) = tracker.tracks
+    assert tracker.arrival(track, 12_000.0) is not None
+
+
+def test_lost_frames_are_found_by_their_numbers_where_a_time_was_wrong() -> None:
+    """The frame before the gap says that it was exposed half a second later than it was."""
+    tracker = moving_alone(10, ahead_ns={9: 500_000_000})
+    track = tracker.tracks[0]
+    assert not tracker.lost_views(track)
+    tracker.update([], frame=20, exposed_ns=600_000_000, exposed_error_ns=0, liquid_ns=6e8)
+    assert tracker.lost_views(track)
