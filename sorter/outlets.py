@@ -34,8 +34,8 @@ def check_outlets(outlets: OutletSettings, said: dict[str, object]) -> list[str]
         )
     if names[0] != outlets.rest:
         raise SettingsError(
-            f"the dispenser rests at {names[0]}, where the settings say {outlets.rest}: what "
-            f"nobody decided about would go to {names[0]}",
+            f"the dispenser rests at {names[0]}, where the settings say {outlets.rest}: "
+            f"what nobody decided about would go to {names[0]}",
             on="outlets.rest",
             do=f"{_DO}, or the outlets' order in the dispenser: its first is where it rests",
         )

@@ -76,7 +76,7 @@ class Alarm:
         return self._moved[self._told - 1]
 
     def fire(self, now_us: int) -> int:
-        """Move to where the gate is to be now; time until this is to be called again, -1: no more.
+        """Move what is due. The time until this is to be called again; -1: no more.
 
         Of several edges that are due only the last is switched: what lies wholly in the past
         never opens.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from sorter.cli.app import JsonFlag, console_err, console_out, put_json, told
 from sorter.errors import CheckFailed, UsageError
@@ -109,8 +108,8 @@ def _dispenser(port: str, baud: int, *, move_gate: bool, as_json: bool) -> None:
             draw_nonce=lambda: 1 + secrets.randbelow(MASK_32),
         ):
             results.append(one)
-            if as_json:
-                console.print(f"{one.verdict:8} {escape(one.case)}", soft_wrap=True)
+            # At once: should the link fail, what was found until then stands there.
+            console.print(_row(one), soft_wrap=True)
     failed = sum(one.verdict == "failed" for one in results)
     if as_json:
         counts = {
@@ -118,8 +117,6 @@ def _dispenser(port: str, baud: int, *, move_gate: bool, as_json: bool) -> None:
             for verdict in ("passed", "failed", "skipped")
         }
         put_json(counts | {"moved_gate": move_gate, "cases": [asdict(one) for one in results]})
-    else:
-        console.print(_table(results))
     if failed:
         raise CheckFailed(
             f"the dispenser does not do what PROTOCOL.md says in {failed} cases",
@@ -128,9 +125,9 @@ def _dispenser(port: str, baud: int, *, move_gate: bool, as_json: bool) -> None:
         )
 
 
-def _table(results: list[LiveResult]) -> Table:
-    table = Table("case", "", "expected", "heard")
-    for one in results:
-        verdict = f"[{_COLOURS[one.verdict]}]{one.verdict}[/]"
-        table.add_row(escape(one.case), verdict, escape(one.expected), escape(one.heard))
-    return table
+def _row(one: LiveResult) -> str:
+    """One case's line; of one that did not pass, what was expected and what was heard."""
+    row = f"[{_COLOURS[one.verdict]}]{one.verdict:8}[/] {escape(one.case)}"
+    if one.verdict == "failed":
+        return f"{row}: expected {escape(one.expected)}, heard {escape(one.heard) or 'nothing'}"
+    return f"{row} [dim]{escape(one.expected)}[/]" if one.expected else row

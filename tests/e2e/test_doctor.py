@@ -11,7 +11,7 @@ import pytest
 from drivers.conformance import CASES
 from hardware_sim.dispenser import SimDispenserSettings, start_simulated_dispenser
 from hardware_sim.gate_log import GateEdge, PumpEdge, read_log
-from tests.e2e.commands import sorter
+from tests.e2e.commands import running, sorter
 from tests.e2e.test_bad_input import write_rig
 
 OUTLETS = ("waste", "collect", "recheck")
@@ -56,6 +56,18 @@ def test_dispenser_that_does_not_answer() -> None:
         done = sorter("doctor", "--dispenser", device.url)
     assert done.returncode == 3
     assert "no answer from the dispenser" in done.stderr
+
+
+def test_what_was_found_before_the_link_was_lost_is_told() -> None:
+    with (
+        start_simulated_dispenser(SimDispenserSettings(outlets=OUTLETS)) as device,
+        running("doctor", "--dispenser", device.url) as checking,
+    ):
+        assert checking.process.stdout is not None
+        first = checking.process.stdout.readline()
+        device.stop()
+        assert checking.end() == 3, checking.said
+    assert CASES[0].name in first
 
 
 def test_rig_that_is_well(tmp_path: Path) -> None:
