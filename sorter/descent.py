@@ -6,8 +6,7 @@ a path x(t) of its own. Paths are drawn for a grid of heights and settling speed
 fitted to the views by least squares: where it begins, and the slip. Its misfit is that of these, in
 variances, and how far slip, size and density are from what is usual, in theirs. All paths within
 nine of the best (three sigma) go on to the junction; what they say there, earliest to latest, is
-the answer. Bodies too small to matter stand in the comparison, but not in the answer: of what may
-be 28 or 31 µm, only the paths of 30 µm and more have to be kept clear.
+the answer.
 
 The path is exact: with u(z) = 4 (z/h) (1 - z/h), U its integral, and z falling at w to the floor,
 
@@ -35,7 +34,6 @@ _DENSITIES = np.array([-0.7, 0.0, 0.7])
 _DENSITY = 0.4  # range of the density's share in the settling speed, to each side
 _NO_SINKING_UM_S = 0.05
 _NO_FLOOR_UM = 1.0
-_MATTER = 3  # sizes that matter, where others don't
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,6 @@ class _Paths:
     Attributes:
         z_um, sinking_um_s, floor_um: (n,).
         unusual: (n,) squared distance of size and density from the usual, in variances.
-        matters: (n,) the body is large enough to matter.
         h_um: of the channel.
     """
 
@@ -53,7 +50,6 @@ class _Paths:
     sinking_um_s: Floats
     floor_um: Floats
     unusual: Floats
-    matters: NDArray[np.bool_]
     h_um: float
 
     def of(self, chosen: NDArray[np.bool_]) -> _Paths:
@@ -63,7 +59,6 @@ class _Paths:
             self.sinking_um_s[chosen],
             self.floor_um[chosen],
             self.unusual[chosen],
-            self.matters[chosen],
             self.h_um,
         )
 
@@ -147,8 +142,6 @@ def passage_of_descents_s(
     can = (likely <= SIGMAS**2) & (np.abs(unusual) <= SIGMAS)
     if not can.any():
         return None
-    if (can & paths.matters).any():
-        can &= paths.matters
     paths, speed, likely, spread = paths.of(can), speed[can], likely[can], spread[can]
     ahead = (to_um - mean_um) / speed
     passes_s = paths.when_s(ahead + mean_come[can])
@@ -177,12 +170,13 @@ def _grid(speed_um_s: float, diameters_um: tuple[float, float], channel: Channel
     shares = np.minimum(1.0, max(speed_um_s, 1.0) / (slips * channel.max_liquid_um_s))
     low_um = 0.5 * (1.0 - np.sqrt(1.0 - shares)) * channel.height_um
     heights_um = np.concatenate([low_um, channel.height_um - low_um])
-    sizes_um, off_usual = _sizes(diameters_um, channel.least_um)
+    usual_um, range_um = _middle(*diameters_um)
+    sizes_um = (usual_um + range_um * _SIZES)[:, None]
     sinking = channel.settling_100_um_s * (sizes_um / 100.0) ** 2 * (1.0 + _DENSITY * _DENSITIES)
     sinking_um_s = np.append(np.maximum(sinking.ravel(), _NO_SINKING_UM_S), _NO_SINKING_UM_S)
     floors_um = np.append(np.repeat(sizes_um / 2, _DENSITIES.size), _NO_FLOOR_UM)
-    unusual = np.append((SIGMAS**2 * (off_usual**2 + _DENSITIES**2)).ravel(), 0.0)
-    matters = np.append(np.repeat(sizes_um >= channel.least_um, _DENSITIES.size), True)
+    unusual = SIGMAS**2 * (_SIZES[:, None] ** 2 + _DENSITIES**2)
+    unusual = np.append(unusual.ravel(), 0.0)
     z_um = np.clip(heights_um[:, None], floors_um, channel.height_um - floors_um)
     shape = z_um.shape
     return _Paths(
@@ -190,23 +184,8 @@ def _grid(speed_um_s: float, diameters_um: tuple[float, float], channel: Channel
         np.broadcast_to(sinking_um_s, shape).ravel(),
         np.broadcast_to(floors_um, shape).ravel(),
         np.broadcast_to(unusual, shape).ravel(),
-        np.broadcast_to(matters, shape).ravel(),
         channel.height_um,
     )
-
-
-def _sizes(diameters_um: tuple[float, float], least_um: float) -> tuple[Floats, Floats]:
-    """(n, 1) diameters, and how far each is off the usual, in shares of the range to each side.
-
-    Where the range reaches across `least_um`, it is divided finely from there on.
-    """
-    usual_um, range_um = _middle(*diameters_um)
-    sizes_um = usual_um + range_um * _SIZES
-    largest_um = diameters_um[1]
-    if sizes_um[0] < least_um < largest_um:
-        matter_um = np.linspace(least_um, max(least_um, float(sizes_um[-1])), _MATTER)
-        sizes_um = np.append(sizes_um[sizes_um < least_um], matter_um)
-    return sizes_um[:, None], (sizes_um[:, None] - usual_um) / range_um
 
 
 def _middle(low: float, high: float) -> tuple[float, float]:
