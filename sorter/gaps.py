@@ -44,19 +44,24 @@ class Gaps:
         self._view = view
         self._last: Frame | None = None
         self._before: Frame | None = None
+        self._recent: deque[tuple[int, int]] = deque(maxlen=_FRAMES_IN_VIEW)
 
     def passed_over(self, frame: Frame) -> None:
         """A frame that nobody looks at, and that is missed by nobody."""
         self._before, self._last = self._last, frame
+        self._recent.append((frame.number, frame.exposed_ns))
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the last frame says a later time than its number allows, by the one before."""
-        before, last = self._before, self._last
-        if before is None or last is None:
+        """Whether the last frame says a later time than its number allows, by those before it."""
+        last = self._last
+        if self._before is None or last is None:
             return True  # nobody can tell
-        periods = last.number - before.number + 0.5
-        return last.exposed_ns - before.exposed_ns > periods * self._view.frame_period_ns
+        period_ns = self._view.frame_period_ns
+        return any(
+            last.exposed_ns - exposed_ns > (last.number - number + 0.5) * period_ns
+            for number, exposed_ns in self._recent
+        )
 
     def before(self, frame: Frame, liquid_ns: float) -> Gap | None:
         """The gap before a frame, or None.
@@ -67,6 +72,7 @@ class Gaps:
         """
         before, last = self._before, self._last
         self._before, self._last = last, frame
+        self._recent.append((frame.number, frame.exposed_ns))
         if last is None or frame.number <= last.number + 1:
             return None
         missing = frame.number - last.number - 1
