@@ -1,9 +1,8 @@
 """What must hold on a rig, whatever strikes it; one function each, over the log of a rig.
 
 None of them asks the controller or the firmware what they think: they use the bodies' truth, the
-gate's pin, the bytes that reached the device, and what was handed to the record. A function takes a
-`RigLog` and gives one line for each violation. A new invariant is a function and a row of
-`INVARIANTS`.
+gate's pin, the bytes that reached the device, and what was handed to the record. Each gives one
+line for each violation. A new invariant is a function and a row of `INVARIANTS`.
 """
 
 from __future__ import annotations
@@ -295,9 +294,8 @@ def commands_accounted_for(log: RigLog) -> list[str]:
     wrong = []
     for run in log.runs:
         if run.ended == "stopped" and run.dispenser is not None:
-            unsettled = {command.id for command in run.record.commands} - run.record.settled
-            sent = run.dispenser.sent
-            found = forgotten(sent, unsettled, run.wrote, run.ended_ns, settings)
+            open_ids = {command.id for command in run.record.commands} - run.record.settled
+            found = forgotten(run.dispenser.sent, open_ids, run.wrote, run.ended_ns, settings)
             wrong += [f"run {run.number}: {one}" for one in found]
     return wrong
 
