@@ -34,7 +34,7 @@ from sorter.errors import (
     PumpError,
     RunFault,
 )
-from sorter.faults import Fault, FaultKind, Response
+from sorter.faults import ADVICE, Fault, FaultKind, Response
 from sorter.flow import Flow
 from sorter.journal import Door, Journal
 from sorter.life import FLOWS, Life, RunState
@@ -253,13 +253,13 @@ class Controller:
     def _watch_flow(self, now_ns: int) -> None:
         """Prime until the flow is known to run and all that nobody saw has passed.
 
-        Raises `RunFault` when it is held later though nobody asked for that: what is under way
+        Raises `PumpError` when it is held later though nobody asked for that: what is under way
         does not arrive when it was expected.
         """
         if self._priming.flows and self._flow.fails:
             self._journal.raised("flow")
             what = "the pump is held, and nobody asked for that"
-            raise self._stopped_by(FaultKind.PUMP_FAILED, now_ns, what)
+            raise PumpError(what, do=ADVICE[FaultKind.PUMP_FAILED])
         if self.life.state is not RunState.PRIMING:
             return
         if not self._priming.flows and self._flow.runs:
