@@ -220,7 +220,7 @@ class Controller:
         if frame is not None:
             self._scheduler.prune(now_ns)
             self._sorting.finish_frame(frame, n_objects)
-            self._look_at_junction(now_ns)
+            self._look_at_junction(frame, now_ns)
         else:
             self._use_the_moment()
         if now_ns - self._last_status_ns > STATUS_PERIOD_NS:
@@ -228,11 +228,11 @@ class Controller:
         self._journal_step()
         return frame is not None
 
-    def _look_at_junction(self, now_ns: int) -> None:
-        """Where objects went; while the flow is held, that waits."""
+    def _look_at_junction(self, frame: Frame, now_ns: int) -> None:
+        """Where objects went, by a frame's time; while the flow is held, that waits."""
         if self._whereabouts is None or self.life.state is RunState.PAUSED:
             return
-        alarms = self._whereabouts.step(now_ns)
+        alarms = self._whereabouts.step(min(frame.exposed_ns, now_ns))
         if alarms and self._oversight is not None:
             self._oversight.junction(alarms, now_ns)
 
