@@ -5,9 +5,10 @@
 Each run is the default simulated rig, fed faster than usual (3 spheroids a second, all healthy).
 The dispenser lives in this process's own child and outlives the controller; its log says what its
 pins did. From a random moment after the first command on, the next command is awaited, and the
-controller is killed at a random moment within 60 ms after the device acknowledged it, by the
-device's own log: the gate opens some 30 ms after an acknowledgement. A moment that had passed
-before this process saw the line (a busy machine) is drawn anew for the next command. A command was
+controller is killed at a random moment within 45 ms after the device acknowledged it, by the
+device's own log: the gate opens some 30 ms after an acknowledgement, and closes 40 to 70 ms after
+it. A moment that had passed before this process saw the line (a busy machine) is drawn anew for the
+next command. A command was
 under way when the gate moved after the kill.
 
 What must follow comes from the device's watchdog alone: pump held and gate at rest, for good,
@@ -49,7 +50,7 @@ COMMAND = str(Path(sys.executable).with_name("sorter"))
 ON_THE_WAY_MS = 15.0
 LONGEST_S = 90.0
 MOST_AFTER_S = 8.0
-WITHIN_S = 0.06
+WITHIN_S = 0.045
 POLL_S = 0.002
 UNDER_WAY = 0.8
 
