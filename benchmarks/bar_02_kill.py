@@ -8,8 +8,7 @@ pins did. From a random moment after the first command on, the next command is a
 controller is killed at a random moment within 45 ms after the device acknowledged it, by the
 device's own log: the gate opens some 30 ms after an acknowledgement, and closes 40 to 70 ms after
 it. A moment that had passed before this process saw the line (a busy machine) is drawn anew for the
-next command. A command was
-under way when the gate moved after the kill.
+next command. A command was under way when the gate moved after the kill.
 
 What must follow comes from the device's watchdog alone: pump held and gate at rest, for good,
 within the watchdog's time. That time counts from the last line that the device heard; lines that
