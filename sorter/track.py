@@ -25,7 +25,7 @@ from sorter.pulsation import PulsationSettings
 from sorter.sinking import ChannelSettings, passage_s
 
 _FITTED_VIEWS = 6  # with fewer, residuals tell nothing
-_BEAT_LEFT = 0.07  # of its largest shift in the view, at the worst frequency
+_BEAT_LEFT = 0.14  # of its largest shift in the view, at the worst frequency
 
 
 class TrackSettings(BaseModel):
@@ -74,6 +74,11 @@ class TrackSettings(BaseModel):
         1.0,
         gt=0,
         description="least standard deviation of a centroid, for arrivals, µm",
+    )
+    roll_um: float = Field(
+        2.0,
+        gt=0,
+        description="least standard deviation of a small body's centroid as it rolls, µm",
     )
     roll_s: float = Field(
         0.1, gt=0, description="how long a rolling body's centroid is off the same way, s"
@@ -227,7 +232,6 @@ class Track:
             return None
         times_s = self._times_s(0, beat)
         span_s = float(times_s[-1] - times_s[0])
-        # What the pump leaves after a descent is fitted is alike for all of the view.
         unsure = s.speed_tolerance
         if beat is not None:
             unsure = 0.5 * beat.tolerance_at(self.last_exposed_ns)
@@ -238,8 +242,8 @@ class Track:
             junction_um,
             diameters_um=diameters_seen_um(diameter_um, median(self._deficits_um2)),
             channel=s.channel,
-            noise_um=math.hypot(s.noise_um, of_pump_um),
-            roll_s=max(s.roll_s, span_s),
+            noise_um=s.roll_um,
+            pump_um=of_pump_um,
         )
 
     def _times_s(self, first: int, beat: Beat | None) -> NDArray[np.float64]:
