@@ -13,6 +13,7 @@ each range of speeds (docs/adr/0008).
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from operator import itemgetter
 
 import cv2
@@ -88,13 +89,8 @@ def deficit_um2(pixels: Pixels, detection: Detection, *, pitch_um: float) -> flo
     The window reaches half the box's size and some pixels beyond the box on each side: the rim must
     be clear of the blurred body, or the background is taken too dark.
     """
-    x, y, w, h = detection.bbox
-    margin = max(_LEAST_MARGIN_PX, (w + h) // 2) + _SPREAD_PX
-    height, width = pixels.shape
-    window = pixels[
-        max(0, y - margin) : min(height, y + h + margin),
-        max(0, x - margin) : min(width, x + w + margin),
-    ]
+    left, top, right, bottom = _window(detection)
+    window = pixels[max(0, top) : bottom, max(0, left) : right]
     rim = np.concatenate(
         (window[:2].ravel(), window[-2:].ravel(), window[:, :2].ravel(), window[:, -2:].ravel())
     )
@@ -103,3 +99,21 @@ def deficit_um2(pixels: Pixels, detection: Detection, *, pitch_um: float) -> flo
     if level <= 0:
         return 0.0
     return (window.size - cv2.sumElems(window)[0] / level) * pitch_um**2
+
+
+def stands_alone(detection: Detection, found: Iterable[Detection]) -> bool:
+    """Whether nothing else of a frame reaches into the window in which its light is measured."""
+    left, top, right, bottom = _window(detection)
+    for other in found:
+        x, y, w, h = other.bbox
+        near = x < right and left < x + w and y < bottom and top < y + h
+        if near and other is not detection:
+            return False
+    return True
+
+
+def _window(detection: Detection) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of a detection and half its box's size around it, in pixels."""
+    x, y, w, h = detection.bbox
+    margin = max(_LEAST_MARGIN_PX, (w + h) // 2) + _SPREAD_PX
+    return x - margin, y - margin, x + w + margin, y + h + margin

@@ -65,6 +65,28 @@ class TrackSettings(BaseModel):
         description="share by which the flow may speed up or slow down later, while the pump's "
         "beat is not known",
     )
+    enters_um: float = Field(
+        700.0,
+        gt=0,
+        description="where a body that is first seen further downstream must have come out of "
+        "another's outline, from the left edge of the frame, µm",
+    )
+    entangled_from_um: float = Field(
+        60.0, ge=0, description="smaller ones may as well have been too faint until then, µm"
+    )
+    entangled_share: float = Field(
+        0.15,
+        gt=0,
+        le=1,
+        description="share of a track's views that show it together with another body, from "
+        "which on nobody knows which of them was followed",
+    )
+    entangled_tolerance: float = Field(
+        0.15,
+        ge=0,
+        description="share of the way by which the arrival of such a body may be off, and of one "
+        "that came out of another's outline",
+    )
     position_error_um: float = Field(
         4.0,
         gt=0,
@@ -119,7 +141,7 @@ class Track:
     """One body, followed through the view.
 
     Positions are µm from the left edge of the frame, times are liquid ns counted from
-    `origin_ns`.
+    `origin_ns`. `together` counts the frames that showed it and another body as one.
     """
 
     id: int
@@ -134,6 +156,7 @@ class Track:
     exposed_error_ns: int
     sightings: list[Sighting] = field(default_factory=list)
     missed: int = 0
+    together: int = 0
     leaving: bool = False
     ended: bool = False
     double: bool = False
@@ -160,9 +183,18 @@ class Track:
         self._diameters_um.append(detection.diameter_um)
         self._deficits_um2.append(detection.deficit_um2)
         self.double |= detection.double
+        self.together += detection.double
         self.last, self.last_x_um, self.last_y_um = detection, x_um, y_um
         self.last_liquid_ns, self.last_exposed_ns = liquid_ns, exposed_ns
         self.missed = 0
+
+    def is_entangled(self) -> bool:
+        """Whether it may be another body's track for a part of the way."""
+        s = self.settings
+        large = self.last.diameter_um >= s.entangled_from_um
+        if large and self.x_um and self.x_um[0] > s.enters_um:
+            return True
+        return self.together > s.entangled_share * len(self.sightings)
 
     def fit(self) -> tuple[float, float, float, float]:
         """(x at the mean time in µm, mean time in s, speed in µm/s, standard error of the speed).
@@ -240,7 +272,7 @@ class Track:
             times_s,
             np.array(self.x_um),
             junction_um,
-            diameters_um=diameters_seen_um(diameter_um, median(self._deficits_um2)),
+            diameters_um=diameters_seen_um(diameter_um, self._deficit_um2()),
             channel=s.channel,
             noise_um=s.roll_um,
             pump_um=of_pump_um,
@@ -289,10 +321,14 @@ class Track:
         channel, diameter_um = self.settings.channel, median(self._diameters_um)
         if diameter_um >= channel.settled_um:
             return 0.0
-        low_um, high_um = diameters_seen_um(diameter_um, median(self._deficits_um2))
+        low_um, high_um = diameters_seen_um(diameter_um, self._deficit_um2())
         likely_um = min(diameter_um, (low_um + high_um) / 2)
         most = channel.most_acceleration_um_s2(self.speed_um_s, likely_um / channel.looks_smaller)
         return 0.5 * most
+
+    def _deficit_um2(self) -> float:
+        """Median over the views in which it stood alone; NaN without any."""
+        return median([d for d in self._deficits_um2 if math.isfinite(d)] or [math.nan])
 
     @property
     def speed_um_s(self) -> float:
