@@ -39,6 +39,8 @@ _DENSITIES = np.array([-0.8, -0.4, 0.0, 0.4, 0.8])
 _LANDINGS = np.array([-0.47, -0.4, -0.33, -0.26, -0.18, -0.1, -0.02])
 _TWICE = 0.2  # variance of the centroid at twice the rate of the roll, in those at its rate
 _SINGLE = 0.05  # and of what is each view's own
+_HALF_MAXIMUM = 2.355  # full width of a normal distribution there, in standard deviations
+_LOOKS = 0.7, 1.35  # how much smaller and larger it may look than that
 _PUMP_S = 0.12  # what the pump does is alike for about so long
 _DENSITY = 0.4  # range of the density's share in the settling speed, to each side
 _NO_SINKING_UM_S = 0.05
@@ -111,6 +113,7 @@ def passage_of_descents_s(
     to_um: float,
     *,
     diameters_um: tuple[float, float],
+    looks_um: float,
     channel: ChannelSettings,
     noise_um: float,
     pump_um: float,
@@ -122,6 +125,7 @@ def passage_of_descents_s(
         x_um: where it was (n,).
         to_um: beyond all of them.
         diameters_um: smallest and largest diameter that it can have, at three sigma.
+        looks_um: its diameter as it looks, which tells how far it may be out of focus.
         channel: height, speed and slip; how fast bodies sink.
         noise_um: least standard deviation of a position.
         pump_um: standard deviation of what the pump does to the positions, and is not known.
@@ -134,6 +138,7 @@ def passage_of_descents_s(
     t, x = t - at_s, x - mean_um
     whiten = np.linalg.inv(np.linalg.cholesky(_covariance(t, channel, pump_um / noise_um)))
     paths = _grid(t, float(t @ x) / float(t @ t), diameters_um, channel)
+    paths = paths.of(_may_look(paths, looks_um, channel))
     begins, seen = whiten.sum(axis=1), whiten @ x
     come = paths.come_s(t[None, :]) @ whiten.T
     weight = float(begins @ begins)
@@ -158,6 +163,23 @@ def passage_of_descents_s(
     left = np.sqrt(variance * (SIGMAS**2 - likely) * (1.0 / weight + ahead**2 / spread))
     off_s = left / (speed * paths.share_at(passes_s))
     return at_s + float((passes_s - off_s).min()), at_s + float((passes_s + off_s).max())
+
+
+def _may_look(paths: _Paths, looks_um: float, channel: ChannelSettings) -> NDArray[np.bool_]:
+    """(n,) which paths' bodies may look that large, at their height in the middle of the views.
+
+    Blurred, a disc looks about as wide as the root of the sum of the squares of its diameter and of
+    the blur's full width at half maximum. All of them where that leaves none.
+    """
+    if not channel.blur > 0:
+        return np.ones(paths.z_um.size, np.bool_)
+    z_um = np.clip(paths.z_um, paths.floor_um, paths.h_um - paths.floor_um)
+    wide_um = _HALF_MAXIMUM * channel.blur * np.abs(z_um - channel.focus_um)
+    look_um = np.hypot(2.0 * paths.floor_um, wide_um)
+    may = (looks_um > _LOOKS[0] * look_um - 3.0) & (looks_um < _LOOKS[1] * look_um + 6.0)
+    # What does not sink is of any size.
+    may |= paths.floor_um == _NO_FLOOR_UM
+    return may if may.any() else np.ones(may.size, np.bool_)
 
 
 def _covariance(t_s: Floats, channel: ChannelSettings, pump: float) -> Floats:

@@ -273,6 +273,7 @@ class Track:
             np.array(self.x_um),
             junction_um,
             diameters_um=diameters_seen_um(diameter_um, self._deficit_um2()),
+            looks_um=diameter_um,
             channel=s.channel,
             noise_um=s.roll_um,
             pump_um=of_pump_um,
