@@ -189,12 +189,18 @@ class Track:
         self.missed = 0
 
     def is_entangled(self) -> bool:
-        """Whether it may be another body's track for a part of the way."""
+        """Whether it may be another body's track for a part of the way, seen by itself."""
+        return self.was_together() or self.came_late()
+
+    def was_together(self) -> bool:
+        """Whether many of its views showed it and another body as one."""
+        return self.together > self.settings.entangled_share * len(self.sightings)
+
+    def came_late(self) -> bool:
+        """Whether it was first seen in the midst of the view, though it is not faint."""
         s = self.settings
         large = self.last.diameter_um >= s.entangled_from_um
-        if large and self.x_um and self.x_um[0] > s.enters_um:
-            return True
-        return self.together > s.entangled_share * len(self.sightings)
+        return large and bool(self.x_um) and self.x_um[0] > s.enters_um
 
     def fit(self) -> tuple[float, float, float, float]:
         """(x at the mean time in µm, mean time in s, speed in µm/s, standard error of the speed).
