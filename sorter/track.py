@@ -74,18 +74,17 @@ class TrackSettings(BaseModel):
     entangled_from_um: float = Field(
         60.0, ge=0, description="smaller ones may as well have been too faint until then, µm"
     )
-    entangled_share: float = Field(
-        0.15,
-        gt=0,
-        le=1,
-        description="share of a track's views that show it together with another body, from "
-        "which on nobody knows which of them was followed",
+    own_views: int = Field(
+        12,
+        ge=1,
+        description="a body that came out of another's outline and was seen so often "
+        "since then is known by itself",
     )
     entangled_tolerance: float = Field(
         0.15,
         ge=0,
         description="share of the way by which the arrival of such a body may be off, and of one "
-        "that came out of another's outline",
+        "that was one with another known body in half of the frames; less in fewer of them",
     )
     position_error_um: float = Field(
         4.0,
@@ -141,7 +140,7 @@ class Track:
     """One body, followed through the view.
 
     Positions are µm from the left edge of the frame, times are liquid ns counted from
-    `origin_ns`. `together` counts the frames that showed it and another body as one.
+    `origin_ns`. `together` counts the frames that showed it and another known body as one.
     """
 
     id: int
@@ -183,24 +182,22 @@ class Track:
         self._diameters_um.append(detection.diameter_um)
         self._deficits_um2.append(detection.deficit_um2)
         self.double |= detection.double
-        self.together += detection.double
         self.last, self.last_x_um, self.last_y_um = detection, x_um, y_um
         self.last_liquid_ns, self.last_exposed_ns = liquid_ns, exposed_ns
         self.missed = 0
 
-    def is_entangled(self) -> bool:
-        """Whether it may be another body's track for a part of the way, seen by itself."""
-        return self.was_together() or self.came_late()
-
-    def was_together(self) -> bool:
-        """Whether many of its views showed it and another body as one."""
-        return self.together > self.settings.entangled_share * len(self.sightings)
+    def entangled(self) -> float:
+        """How much of it may be another body's track: share of the frames that showed both as one,
+        doubled, at most 1. Nobody knows which of them was followed then."""
+        return min(1.0, 2.0 * self.together / max(1, len(self.sightings) + self.together))
 
     def came_late(self) -> bool:
-        """Whether it was first seen in the midst of the view, though it is not faint."""
+        """Whether it was first seen in the midst of the view, though it is not faint, and only
+        for a short while."""
         s = self.settings
         large = self.last.diameter_um >= s.entangled_from_um
-        return large and bool(self.x_um) and self.x_um[0] > s.enters_um
+        short = 0 < self.n < s.own_views
+        return large and short and self.x_um[0] > s.enters_um
 
     def fit(self) -> tuple[float, float, float, float]:
         """(x at the mean time in µm, mean time in s, speed in µm/s, standard error of the speed).

@@ -104,10 +104,11 @@ class Tracker:
         else:
             beat = self.pulsation.beat_at(track.last_exposed_ns)
             arrival = track.arrival(junction_um, beat, ended=ended and not is_short)
-        if arrival is None or not _is_entangled(track, companion):
+        entangled = _entangled(track, companion)
+        if arrival is None or entangled == 0.0:
             return arrival
         way_ns = max(0.0, arrival.liquid_ns - track.last_liquid_ns)
-        tolerance_ns = self.settings.entangled_tolerance * way_ns
+        tolerance_ns = self.settings.entangled_tolerance * entangled * way_ns
         return Arrival(arrival.liquid_ns, arrival.error_ns + tolerance_ns)
 
     def _companion(self, track: Track) -> Track | None:
@@ -283,11 +284,13 @@ class Tracker:
         return edge_um > self.width_px * self.pitch_um
 
 
-def _is_entangled(track: Track, companion: Track | None) -> bool:
-    """Whether it may be another body's track for a part of the way.
+def _entangled(track: Track, companion: Track | None) -> float:
+    """How much of it may be another body's track, 0 to 1.
 
     What shows late beside a body that was followed all the way came off that one.
     """
-    if track.was_together():
-        return True
-    return track.came_late() and (companion is None or companion.is_entangled())
+    if not track.came_late():
+        return track.entangled()
+    if companion is None or companion.came_late():
+        return 1.0
+    return max(track.entangled(), companion.entangled())
