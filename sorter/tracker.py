@@ -61,8 +61,10 @@ class Tracker:
                 track = self._begin(detection, exposed_ns, exposed_error_ns, liquid_ns)
             matched.add(track.id)
             self._see(track, detection, frame, exposed_ns, exposed_error_ns, liquid_ns, views)
-        for ids in merged.values():
-            matched |= ids
+        coasting = {i for ids in merged.values() for i in ids} - matched
+        for track in self.tracks:
+            track.together += track.id in coasting
+        matched |= coasting
         ended = self._end(matched, liquid_ns)
         self._to_learn += ended
         return views, ended
@@ -87,29 +89,47 @@ class Tracker:
         return True
 
     def arrival(self, track: Track, junction_um: float, *, ended: bool = False) -> Arrival | None:
-        """Arrival of a track; one seen only a few times moves like a body close to it.
+        """Arrival of a track; None when its views are too few, or their times wrong.
 
-        Fragments and satellites come and go from view to view, and travel with their body. Without
-        such a companion a short track's own few views have to do; None when there are too few.
-        Where frames were lost, few views are no sign of a fragment: it may be a body that only
-        happened to be close, and both arrivals are allowed for.
+        A track seen only a few times moves like a body close to it: fragments and satellites come
+        and go from view to view, and travel with their body. Where nobody knows which of several
+        bodies was followed, the interval is wider.
         """
         if self._lost_views.untimely(track):
             return None
-        s = self.settings
+        is_short = track.n < self.settings.short_views
+        companion = self._companion(track) if is_short or track.came_late() else None
+        if is_short and companion is not None:
+            arrival = self._arrival_beside(track, companion, junction_um)
+        else:
+            beat = self.pulsation.beat_at(track.last_exposed_ns)
+            arrival = track.arrival(junction_um, beat, ended=ended and not is_short)
+        entangled = _entangled(track, companion)
+        if arrival is None or entangled == 0.0:
+            return arrival
+        way_ns = max(0.0, arrival.liquid_ns - track.last_liquid_ns)
+        tolerance_ns = self.settings.entangled_tolerance * entangled * way_ns
+        return Arrival(arrival.liquid_ns, arrival.error_ns + tolerance_ns)
+
+    def _companion(self, track: Track) -> Track | None:
+        """The body of several views that a track was beside when it was last seen."""
+        known = (t for t in self.tracks if t is not track and t.n >= self.settings.short_views)
+        near = [t for t in known if self._is_beside(track, t)]
+        return min(near, key=lambda t: abs(t.last_y_um - track.last_y_um), default=None)
+
+    def _arrival_beside(self, track: Track, companion: Track, junction_um: float) -> Arrival | None:
+        """Arrival of a short track that travels with another body.
+
+        Where frames were lost, few views are no sign of a fragment: it may be a body that only
+        happened to be close, and both arrivals are allowed for.
+        """
         beat = self.pulsation.beat_at(track.last_exposed_ns)
-        if track.n >= s.short_views:
-            return track.arrival(junction_um, beat, ended=ended)
-        near = [t for t in self.tracks if t.n >= s.short_views and self._is_beside(track, t)]
-        if not near:
-            return track.arrival(junction_um, beat)
-        companion = min(near, key=lambda t: abs(t.last_y_um - track.last_y_um))
         theirs = companion.arrival(junction_um, beat)
         if theirs is None:
             return None
         at_um = companion.expected_um(track.last_liquid_ns)[0]
         shift_ns = (at_um - track.last_x_um) / companion.speed_um_s * 1e9
-        drift_ns = s.gate_um / companion.speed_um_s * 1e9
+        drift_ns = self.settings.gate_um / companion.speed_um_s * 1e9
         beside = Arrival(theirs.liquid_ns + shift_ns, theirs.error_ns + drift_ns)
         if not self.lost_views(track):
             return beside
@@ -262,3 +282,15 @@ class Tracker:
             return False
         edge_um = track.expected_um(liquid_ns)[0] + track.last.diameter_um / 2
         return edge_um > self.width_px * self.pitch_um
+
+
+def _entangled(track: Track, companion: Track | None) -> float:
+    """How much of it may be another body's track, 0 to 1.
+
+    What shows late beside a body that was followed all the way came off that one.
+    """
+    if not track.came_late():
+        return track.entangled()
+    if companion is None or companion.came_late():
+        return 1.0
+    return max(track.entangled(), companion.entangled())

@@ -104,6 +104,64 @@ def test_two_known_bodies_under_one_double_coast() -> None:
     assert len(tracks) == 2
 
 
+def follow_two(met: range, first_seen: int, frames: int = 26) -> Tracker:
+    """A body of 15 mm/s and one beside it, shown as one double in the frames ``met``."""
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    for number in range(frames):
+        t_ns = number * PERIOD_NS
+        x_um = 200 + 15_000 * t_ns * 1e-9
+        seen = [detection(x_um, 620, 180)]
+        if number >= first_seen:
+            seen.insert(0, detection(x_um, 380, 180))
+        if number in met:
+            seen = [detection(x_um, 500, 420, double=True)]
+        tracker.update(
+            seen, frame=number, exposed_ns=t_ns, exposed_error_ns=0, liquid_ns=float(t_ns)
+        )
+    return tracker
+
+
+# Frames as one, first frame of the one, share of the whole tolerance.
+ENTANGLED = {
+    "two that are always two": (range(0), 0, 0.0),
+    "one for a moment": (range(8, 10), 0, 2 * 2 / 26),
+    "one for a third of the way": (range(8, 16), 0, 2 * 8 / 26),
+    "one for most of it": (range(4, 22), 0, 1.0),
+    "out of nowhere": (range(0), 16, 1.0),
+    "out of nowhere, and followed for long enough": (range(0), 10, 0.0),
+}
+
+
+@pytest.mark.parametrize("case", ENTANGLED)
+def test_who_was_one_with_another_may_arrive_at_another_time(case: str) -> None:
+    met, first_seen, entangled = ENTANGLED[case]
+    tracker = follow_two(met, first_seen)
+    track = next(t for t in tracker.tracks if t.last_y_um < 500)
+    tracker.tracks = [track]  # what is beside a known body may have come off it
+    by_itself, arrival = track.arrival(12_000.0), tracker.arrival(track, 12_000.0)
+    assert by_itself is not None
+    assert arrival is not None
+    wider_ns = arrival.error_ns - by_itself.error_ns
+    way_ns = by_itself.liquid_ns - track.last_liquid_ns
+    assert wider_ns == pytest.approx(0.15 * entangled * way_ns)
+
+
+def test_what_shows_late_beside_a_known_body_came_off_it() -> None:
+    tracker = follow_two(range(0), 16)
+    late = next(t for t in tracker.tracks if t.last_y_um < 500)
+    arrival = tracker.arrival(late, 12_000.0)
+    assert late.came_late()
+    assert arrival is not None
+    assert arrival.error_ns < 0.1 * (arrival.liquid_ns - late.last_liquid_ns)
+
+
+def test_a_small_body_that_shows_late_is_not_entangled() -> None:
+    """It may have been too faint until then."""
+    _, ended = follow([(-200.0, 15_000.0, 500.0, 40.0)], hidden=frozenset(range(20)))
+    assert len(ended) == 1
+    assert not ended[0].came_late()
+
+
 def test_drain_ends_what_is_in_view() -> None:
     tracker, ended = follow([(300.0, 10_000.0, 500.0, 200.0)], frames=10)
     assert ended == []
