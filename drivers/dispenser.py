@@ -12,6 +12,7 @@ from drivers.dispenser_session import MS, DispenserSession, ExposurePulses
 from drivers.dispenser_settings import DispenserCounters, DispenserSettings
 from drivers.levels import Kind
 from drivers.ports import Clock, Command, DispenserEvent, Guarantees, Link
+from drivers.silence import Silence
 from sorter.errors import DispenserError, LinkError
 
 __all__ = ["DispenserCounters", "DispenserSettings", "ExposurePulses", "SerialDispenser"]
@@ -20,7 +21,6 @@ _POLL_NS = MS // 2
 _HELLO_AGAIN_NS = 200 * MS
 _PING_AGAIN_NS = 50 * MS
 _CLOSE_NS = 200 * MS
-_LONGEST_STEP_NS = 100 * MS
 _FIRST_PINGS = 8
 _SOONER = 4
 _WIDE_US = 1_000
@@ -50,11 +50,11 @@ class SerialDispenser:
         self._draw_session = draw_session or (lambda: 1 + secrets.randbelow(wire.MASK_32))
         self._session = DispenserSession(0, self._settings)
         self._next_ping_ns = 0
-        self._stepped_ns = 0
-        self._unanswered_ns: int | None = None
+        self._silence = Silence(self._settings.silent_ms)
         self._heard = 0
         self._answered = 0
         self._closed = False
+        self._failed: LinkError | DispenserError | None = None
 
     # -- handshake ------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ class SerialDispenser:
         for wanted in range(1, _FIRST_PINGS + 1):
             self._first_ping(wanted, deadline_ns)
         self._next_ping_ns = self._clock.now_ns() + self._settings.ping_ms * MS
-        self._unanswered_ns = None
+        self._silence.broken()
         return asdict(ready)
 
     def arm(self) -> None:
@@ -307,20 +307,27 @@ class SerialDispenser:
     def step(self, now_ns: int) -> list[DispenserEvent]:
         """Read what arrived, resend what is due, keep the clock estimate; never blocks.
 
+        What came before a failure is told first: then the next call raises it.
+
         Raises:
             LinkError: the port is gone, or the device has been silent for too long.
             DispenserError: the device lost its session, its clock jumped, or it does not settle
                 a command.
         """
+        if self._failed is None:
+            try:
+                self._turn(now_ns)
+            except (LinkError, DispenserError) as error:
+                self._failed = error
+        events = self._session.take_events()
+        if self._failed is not None and not events:
+            failed, self._failed = self._failed, None
+            raise failed
+        return events
+
+    def _turn(self, now_ns: int) -> None:
         self._receive()
-        self._count_no_pause_of_ours(now_ns)
-        if self._unanswered_ns is not None:
-            silent_ms = (now_ns - self._unanswered_ns) // MS
-            if silent_ms > self._settings.silent_ms:
-                raise LinkError(
-                    f"the dispenser has been silent for {silent_ms} ms",
-                    do="Check its cable and power; its watchdog takes the gate to rest",
-                )
+        self._silence.check(now_ns)
         for line in self._session.lines_due(now_ns):
             self._write(line, now_ns)
         for line in self._session.receipts(now_ns):
@@ -331,7 +338,6 @@ class SerialDispenser:
             self._ping()
             # Sooner when this one finds no answer, so that a lossy link is not taken for silence.
             self._next_ping_ns = now_ns + self._settings.ping_ms * MS // _SOONER
-        return self._session.take_events()
 
     def close(self) -> None:
         """Pump held, then gate to rest, then release the link; safe to call twice."""
@@ -348,13 +354,6 @@ class SerialDispenser:
             self._session.ready = None
             self._link.close()
 
-    def _count_no_pause_of_ours(self, now_ns: int) -> None:
-        """A host that was held up did not listen: the device may not be called silent for it."""
-        paused_ns = now_ns - self._stepped_ns - _LONGEST_STEP_NS
-        self._stepped_ns = now_ns
-        if self._unanswered_ns is not None and paused_ns > 0:
-            self._unanswered_ns = min(now_ns, self._unanswered_ns + paused_ns)
-
     def _hold_and_rest(self) -> None:
         now_ns = self._clock.now_ns()
         self.hold(now_ns)
@@ -367,8 +366,7 @@ class SerialDispenser:
     def _write(self, line: bytes, now_ns: int) -> None:
         self._link.write(line)
         self._session.wire_time.written(len(line), now_ns)
-        if self._unanswered_ns is None:
-            self._unanswered_ns = now_ns
+        self._silence.asked(now_ns)
 
     def _ping(self) -> None:
         line = self._session.pings.next_line()
@@ -388,7 +386,7 @@ class SerialDispenser:
         session.take(data, now_ns)
         if session.heard != self._heard:
             self._heard = session.heard
-            self._unanswered_ns = None
+            self._silence.broken()
             if session.pings.answered != self._answered:
                 self._answered = session.pings.answered
                 self._next_ping_ns = now_ns + self._ping_wait_ns(now_ns)

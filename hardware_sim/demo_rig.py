@@ -106,7 +106,7 @@ def rig_of(settings: DemoSettings, scene: SceneSettings, port: str) -> RigSettin
         ),
         port=SerialLinkSettings(port=port),
         dispenser=DispenserSettings(least_us_per_byte=10e6 / SimDispenserSettings().baud),
-        # The scene tells a dark 0.2 s after its end, and later where the machine lags behind.
+        # The scene tells a dark 0.2 s after its begin, the dispenser when it gets to it.
         optical_gates=OpticalGateSettings(
             present=settings.optical_gates, watch=JunctionWatchSettings(wait_ms=800.0)
         ),

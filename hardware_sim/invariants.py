@@ -1,9 +1,8 @@
 """What must hold on a rig, whatever strikes it; one function each, over the log of a rig.
 
 None of them asks the controller or the firmware what they think: they use the bodies' truth, the
-gate's pin, the bytes that reached the device, and what was handed to the record. A function takes a
-`RigLog` and gives one line for each violation. A new invariant is a function and a row of
-`INVARIANTS`.
+gate's pin, the bytes that reached the device, and what was handed to the record. Each gives one
+line for each violation. A new invariant is a function and a row of `INVARIANTS`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from drivers import protocol as wire
+from drivers.dispenser_settings import DispenserSettings
 from hardware_sim.campaign_log import RigLog, RunLog
+from hardware_sim.forgotten import forgotten
 from hardware_sim.told import Allowed
 from hardware_sim.truth_log import Truth
 from hardware_sim.verdict import TrackRow, judge, match_tracks
@@ -28,7 +29,6 @@ _TOLERANCE_US = 20
 _SEEN_ALONE = 6  # frames in which a body was shown by itself: no excuse for not deciding on it
 _LEAST_UM = 30.0
 _SEEN_HIDDEN = 4  # the fewest views that are decided on
-_UNSETTLED_NS = 8_000_000_000  # the driver gives a command up sooner than that
 _CROSSING_NS = 8_000_000_000  # the slowest body takes no longer from the view to the junction
 _OBJECT_IDS = 1_000_000  # object ids of each run are counted on from there
 
@@ -288,15 +288,15 @@ def _overlooked(log: RigLog) -> list[str]:
 
 
 def commands_accounted_for(log: RigLog) -> list[str]:
-    """Each command is refused, executed, or given up with the run; none is forgotten."""
+    """Each command is refused, executed, or asked about until the run ends; none is forgotten."""
+    settings = log.scene.rig.dispenser
+    assert isinstance(settings, DispenserSettings)
     wrong = []
     for run in log.runs:
-        if run.ended != "stopped" or run.dispenser is None:
-            continue
-        for command in run.record.commands:
-            old = run.ended_ns - command.sent_ns > _UNSETTLED_NS
-            if command.id not in run.record.settled and old:
-                wrong.append(f"run {run.number}: command {command.id} is neither")
+        if run.ended == "stopped" and run.dispenser is not None:
+            open_ids = {command.id for command in run.record.commands} - run.record.settled
+            found = forgotten(run.dispenser.sent, open_ids, run.wrote, run.ended_ns, settings)
+            wrong += [f"run {run.number}: {one}" for one in found]
     return wrong
 
 

@@ -19,6 +19,7 @@ from drivers.firmware import wire as wire_module
 from drivers.firmware.core import Core
 from drivers.firmware.openings import DONE, REFUSED, Openings
 from drivers.firmware.safety import Safety
+from drivers.ports import DispenserEvent, Executed
 from drivers.pump_output import DevicePump
 from sorter.conflicts import Conflicts
 from sorter.priming import Priming
@@ -186,6 +187,16 @@ def start_unwatched() -> AbstractContextManager[None]:
     return _instead(Priming, "__init__", trusting)
 
 
+def report_forgotten() -> AbstractContextManager[None]:
+    """The driver strikes a reported command off its list and tells nobody."""
+    plain = CommandBook.execute
+
+    def forgetful(self: CommandBook, *words: int) -> list[DispenserEvent]:
+        return [event for event in plain(self, *words) if not isinstance(event, Executed)]
+
+    return _instead(CommandBook, "execute", forgetful)
+
+
 PLANTED: dict[str, Bug] = {
     "no late check": no_late_check,
     "duplicate id acts": duplicate_id_acts,
@@ -200,5 +211,6 @@ PLANTED: dict[str, Bug] = {
     "resend under a new id": resend_under_new_id,
     "hold not sent": hold_not_sent,
     "start taken for an empty channel": start_unwatched,
+    "report forgotten": report_forgotten,
 }
 """Every bug, by the name that bars print."""

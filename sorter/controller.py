@@ -34,9 +34,9 @@ from sorter.errors import (
     PumpError,
     RunFault,
 )
-from sorter.faults import Fault, FaultKind, Response
+from sorter.faults import ADVICE, Fault, FaultKind, Response
 from sorter.flow import Flow
-from sorter.journal import Journal
+from sorter.journal import Door, Journal
 from sorter.life import FLOWS, Life, RunState
 from sorter.limits import Progress
 from sorter.liquid import Liquid
@@ -88,6 +88,7 @@ class Controller:
         self._scheduler = scheduler
         self._books = Books(record, clock, whereabouts)
         self._journal = journal
+        self._camera_door, self._pump_door = Door(journal, "camera"), Door(journal, "pump")
         self._priming = priming
         self._flow = Flow(pump)
         self._oversight = oversight
@@ -147,7 +148,7 @@ class Controller:
             sorting = self._sorting
             sorting.waits_in_view = self.life.state is not RunState.PAUSED  # until a frame tells
             sorting.drain_ns = now_ns
-            self._journal.drained()
+            self._journal.drained(now_ns)
             self._to(RunState.DRAINING, now_ns, by, why)
 
     def is_drained(self) -> bool:
@@ -166,18 +167,26 @@ class Controller:
         """Camera off, flow held, gate to rest; what has no command is ruled to rest."""
         self._hold_and_rest(now_ns)
         self._camera.stop()
-        self._sorting.close(Reason.STOPPING, now_ns)
+        self.close_books(Reason.STOPPING, now_ns)
         self._books.ended(now_ns)
         self._to(RunState.STOPPED, now_ns, "run", "stopped")
         self._publish(now_ns)
 
     def fault(self, now_ns: int, why: str, by: str = "run") -> None:
         """Rule everything to rest and note the fault; the caller holds flow and gate first."""
-        self._sorting.close(Reason.FAULT, now_ns)
+        self.close_books(Reason.FAULT, now_ns)
         self._books.ended(now_ns)
         if self.life.may(RunState.FAULTED):  # not from stopped, where the record may still fail
             self._to(RunState.FAULTED, now_ns, by, why, level="fault")
         self._publish(now_ns)
+
+    def close_books(self, reason: Reason, now_ns: int) -> None:
+        """Rule what is in view, and what has no command, to rest; `stop` and `fault` do it."""
+        if self._journal.broken():
+            self._journal_step()
+        self._sorting.close(reason, now_ns)
+        self._journal.closed(reason.value, now_ns)
+        self._journal_step()
 
     def note(self, fault: Fault, response: Response) -> None:
         """Write a fault down."""
@@ -200,17 +209,18 @@ class Controller:
             self._hear(event, now_ns)
         self._step_flow(now_ns)
         self._watch_flow(now_ns)
-        frame = self._camera.pop()
+        with self._camera_door:
+            frame = self._camera.pop()
+            crowded = frame is not None and self._camera.waiting() > 0
         n_objects = 0
         if frame is not None:
-            crowded = self._camera.waiting() > 0
             self._journal.took(frame, crowded=crowded)
             n_objects = self._take(frame, now_ns, crowded=crowded)
         self._books.rulings(self._scheduler.plan(now_ns), now_ns)
         if frame is not None:
             self._scheduler.prune(now_ns)
             self._sorting.finish_frame(frame, n_objects)
-            self._look_at_junction(now_ns)
+            self._look_at_junction(frame, now_ns)
         else:
             self._use_the_moment()
         if now_ns - self._last_status_ns > STATUS_PERIOD_NS:
@@ -218,11 +228,11 @@ class Controller:
         self._journal_step()
         return frame is not None
 
-    def _look_at_junction(self, now_ns: int) -> None:
-        """Where objects went; while the flow is held, that waits."""
+    def _look_at_junction(self, frame: Frame, now_ns: int) -> None:
+        """Where objects went, by a frame's time; while the flow is held, that waits."""
         if self._whereabouts is None or self.life.state is RunState.PAUSED:
             return
-        alarms = self._whereabouts.step(now_ns)
+        alarms = self._whereabouts.step(min(frame.exposed_ns, now_ns))
         if alarms and self._oversight is not None:
             self._oversight.junction(alarms, now_ns)
 
@@ -235,19 +245,21 @@ class Controller:
 
     def _step_flow(self, now_ns: int) -> None:
         try:
-            self._flow.step(now_ns)
+            with self._pump_door:
+                self._flow.step(now_ns)
         except LinkError as error:  # its port: not to be taken for the dispenser's
             raise PumpError(error.what, on=error.on, do=error.do) from error
 
     def _watch_flow(self, now_ns: int) -> None:
         """Prime until the flow is known to run and all that nobody saw has passed.
 
-        Raises `RunFault` when it is held later though nobody asked for that: what is under way
+        Raises `PumpError` when it is held later though nobody asked for that: what is under way
         does not arrive when it was expected.
         """
         if self._priming.flows and self._flow.fails:
+            self._journal.raised("flow")
             what = "the pump is held, and nobody asked for that"
-            raise self._stopped_by(FaultKind.PUMP_FAILED, now_ns, what)
+            raise PumpError(what, do=ADVICE[FaultKind.PUMP_FAILED])
         if self.life.state is not RunState.PRIMING:
             return
         if not self._priming.flows and self._flow.runs:
@@ -283,7 +295,8 @@ class Controller:
             self._whereabouts.held(now_ns)
 
     def _resume(self, now_ns: int, by: str, why: str) -> None:
-        self._flow.resume(now_ns)
+        with Door(self._journal, "resume"):
+            self._flow.resume(now_ns)
         self._priming.again()
         self._to(RunState.PRIMING, now_ns, by, why)
 
@@ -301,7 +314,8 @@ class Controller:
 
     def _hold_and_rest(self, now_ns: int) -> None:
         """Flow held first, then the gate to rest: nothing may arrive between the two."""
-        self._flow.hold(now_ns)
+        with Door(self._journal, "hold"):
+            self._flow.hold(now_ns)
         self._dispenser.rest(now_ns)
 
     def _hear(self, event: DispenserEvent, now_ns: int) -> None:

@@ -201,6 +201,11 @@ class RecordReader:
         finally:
             self._connection.execute("COMMIT")
 
+    @property
+    def version(self) -> int:
+        """Of the schema with which it was written, see `sorter.record_writer`."""
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+
     def meta(self) -> MetaRecord:
         """What the run is, and how it ended."""
         row = self._query("SELECT * FROM meta")[0]

@@ -42,7 +42,7 @@ from sorter.record_rows import (
 )
 
 APPLICATION_ID = 0x53_50_48_52  # "SPHR"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1: the journal did not say how a run ended
 LENGTH = struct.Struct("<I")
 _READ_BYTES = 1 << 18
 _PACE_S = 0.02

@@ -1,12 +1,11 @@
 """A recorded run once more, in virtual time: the same code must decide and command the same.
 
 The journal in the record holds what came from outside in each step (see `sorter.journal`); here it
-is fed back to a controller built from the record's own settings and manifest.
+is fed back (`sorter.tape`) to a controller built from the record's own settings and manifest.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,22 +15,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.ports import (
-    CameraInfo,
-    Command,
-    DispenserEvent,
-    Frame,
-    Guarantees,
-    PumpAbilities,
-    PumpState,
-    PumpStatus,
-)
 from models.bundle import Bundle, Manifest
 from sorter.build import build_controller
-from sorter.detection import Detection
-from sorter.errors import CheckFailed, DispenserError, InputError
-from sorter.guarantees import guarantees_of
-from sorter.journal import Step, pack_command, unpack_detection, unpack_event
+from sorter.controller import Controller
+from sorter.decide import Reason
+from sorter.errors import CheckFailed, InputError
+from sorter.journal_step import Step
 from sorter.life import RunState
 from sorter.record_reader import RecordReader, open_record
 from sorter.record_rows import (
@@ -44,8 +33,7 @@ from sorter.record_rows import (
 )
 from sorter.settings import RigSettings
 from sorter.settings_io import parse_toml
-
-_NO_PIXELS = np.empty((0, 0), np.uint8)
+from sorter.tape import Tape, TapeCamera, TapeClock, TapeDispenser, TapePump, TapeVision
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,217 +52,15 @@ class ReplayResult:
         steps: steps that were replayed.
         recorded, replayed: decisions and commands of both.
         difference: the first one in words, None when they are identical.
+        left_out: decisions, changes and commands of the step in which a record was cut off, as by
+            a kill: the journal has each step when it is over.
     """
 
     steps: int
     recorded: Verdicts
     replayed: Verdicts
     difference: str | None
-
-
-class _Tape:
-    """The step that is being replayed, and how far into its answers the controller is.
-
-    What the dispenser is told between the steps, as the run starts and ends, is not journalled:
-    ``turning`` says whether the controller is inside one.
-    """
-
-    def __init__(self) -> None:
-        self.step = Step(0)
-        self.turning = False
-        self._call = 0
-
-    def put(self, step: Step) -> None:
-        """The next step."""
-        self.step, self._call = step, 0
-
-    def answer(self, method: str, arguments: list[Any]) -> Any:
-        """The recorded answer; raises `CheckFailed` when the replay asks something else."""
-        calls = self.step.calls
-        recorded = calls[self._call] if self._call < len(calls) else None
-        if recorded is None or recorded[0] != method or list(recorded[1]) != arguments:
-            raise CheckFailed(
-                f"the replay asks the dispenser {method}{tuple(arguments)}, "
-                f"the run had {recorded[:2] if recorded else 'nothing more'} in that step",
-                on=f"step at {self.step.now_ns} ns",
-                do="Replay with the version that recorded the run (see its meta table)",
-            )
-        self._call += 1
-        return recorded[2]
-
-    def told(self, method: str, arguments: list[Any]) -> None:
-        """What has no answer, but must have been said in the run as well."""
-        if self.turning:
-            self.answer(method, arguments)
-
-    def next_is(self, method: str) -> bool:
-        """Whether the next recorded call is `method`."""
-        return self._call < len(self.step.calls) and self.step.calls[self._call][0] == method
-
-
-class _TapeClock:
-    def __init__(self, tape: _Tape) -> None:
-        self._tape = tape
-
-    def now_ns(self) -> int:
-        return self._tape.step.now_ns
-
-    def wait_until(self, deadline_ns: int) -> None:
-        """The tape decides when the next step is."""
-
-
-class _TapeCamera:
-    def __init__(self, tape: _Tape, rig: RigSettings) -> None:
-        self._tape = tape
-        camera = rig.camera
-        self._info = CameraInfo("replay", camera.width_px, camera.height_px, camera.bit_depth)
-
-    def info(self) -> CameraInfo:
-        return self._info
-
-    def start(self) -> None:
-        """Nothing to start."""
-
-    def pop(self) -> Frame | None:
-        head = self._tape.step.frame
-        if head is None:
-            return None
-        return Frame(
-            _NO_PIXELS, head.number, head.exposed_ns, head.exposed_error_ns, head.received_ns
-        )
-
-    def waiting(self) -> int:
-        return int(self._tape.step.crowded)
-
-    def stop(self) -> None:
-        """Nothing to stop."""
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-class _TapePump:
-    """Runs from the step on that found it running, until it is held."""
-
-    def __init__(self, tape: _Tape) -> None:
-        self._tape = tape
-        self._flows = False
-
-    def abilities(self) -> PumpAbilities:
-        return PumpAbilities(rate=False, volume=False, reverse=False)
-
-    def start(self, now_ns: int) -> None:
-        self._flows = False
-
-    def hold(self, now_ns: int) -> None:
-        self._flows = False
-
-    resume, stop = start, hold
-
-    def reverse(self, volume_ul: float, now_ns: int) -> None:
-        """Nothing to push."""
-
-    def set_rate_ul_s(self, rate_ul_s: float, now_ns: int) -> None:
-        """Nothing to set."""
-
-    def status(self) -> PumpStatus:
-        self._flows |= self._tape.step.flows
-        state = PumpState.RUNNING if self._flows else PumpState.UNKNOWN
-        return PumpStatus(state, math.nan, math.nan, 0)
-
-    def step(self, now_ns: int) -> None:
-        """Nothing to read."""
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-class _TapeVision:
-    def __init__(self, tape: _Tape, size_px: int) -> None:
-        self._tape = tape
-        self._size_px = size_px
-
-    def settle(self) -> None:
-        """Nothing to learn."""
-
-    def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
-        if not self._tape.step.hides:
-            raise CheckFailed("the replay would collect an object that the run did not")
-        return self._tape.step.hides.pop(0)
-
-    def detect(self, frame: Frame) -> Sequence[Detection]:
-        return [unpack_detection(fields) for fields in self._tape.step.detections]
-
-    def classify(
-        self, frame: Frame, detections: Sequence[Detection]
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        step = self._tape.step
-        flat = np.frombuffer(step.probabilities, np.float32)
-        probabilities = flat.reshape(-1, step.classes or 1)
-        if len(probabilities) != len(detections):
-            raise CheckFailed(
-                f"the replay classifies {len(detections)} views, the run {len(probabilities)}",
-                on=f"frame {frame.number}",
-            )
-        return probabilities, np.zeros((len(detections), self._size_px, self._size_px), np.uint8)
-
-
-class _TapeDispenser:
-    def __init__(self, tape: _Tape, rig: RigSettings) -> None:
-        self._tape = tape
-        self._guarantees = guarantees_of(rig)
-
-    def guarantees(self) -> Guarantees:
-        return self._guarantees
-
-    def connect(self) -> dict[str, Any]:
-        return {}
-
-    def arm(self) -> None:
-        """As in the run; what armed it before the first step is not on the tape."""
-        if not self._tape.turning:
-            return
-        if not self._tape.next_is("arm"):
-            raise DispenserError("it did not arm in the run either", do="")
-        self._tape.answer("arm", [])
-
-    def to_device_us(self, host_ns: int) -> int:
-        return int(self._tape.answer("to_device_us", [host_ns]))
-
-    def to_host_ns(self, device_us: int) -> int:
-        return int(self._tape.answer("to_host_ns", [device_us]))
-
-    def clock_bound_us(self, host_ns: int) -> int:
-        return int(self._tape.answer("clock_bound_us", [host_ns]))
-
-    def send(self, command: Command, now_ns: int) -> None:
-        self._tape.answer("send", pack_command(command))
-
-    def cancel(self, command_id: int, now_ns: int) -> None:
-        self._tape.answer("cancel", [command_id])
-
-    def rest(self, now_ns: int) -> None:
-        self._tape.told("rest", [])
-
-    def hold(self, now_ns: int) -> None:
-        self._tape.told("hold", [])
-
-    def flow(self, now_ns: int) -> None:
-        self._tape.told("flow", [])
-
-    def stop(self, now_ns: int) -> None:
-        self._tape.told("stop", [])
-
-    def lines(self, *, ready: bool, hold: bool, fault: bool, now_ns: int) -> None:
-        self._tape.told("lines", [ready, hold, fault])
-
-    def step(self, now_ns: int) -> list[DispenserEvent]:
-        if not self._tape.next_is("step"):
-            return []
-        return [unpack_event(fields) for fields in self._tape.answer("step", [])]
-
-    def close(self) -> None:
-        """Nothing to close."""
+    left_out: int
 
 
 @dataclass(slots=True)
@@ -325,64 +111,126 @@ def replay(record: Path) -> ReplayResult:
 
     Raises:
         InputError: not a record, or one without a journal.
-        CheckFailed: the replay asks something that the run never asked.
+        CheckFailed: the replay asks something that the run never asked, fails in another step, or
+            does not fail where the run did.
     """
     with open_record(record) as reader:
-        meta = reader.meta().run
-        rig = parse_toml(meta.settings_toml, RigSettings, on=record)
-        manifest = Manifest.model_validate(meta.bundle_manifest)
-        recorded = _recorded(reader)
+        meta = reader.meta()
+        rig = parse_toml(meta.run.settings_toml, RigSettings, on=record)
+        manifest = Manifest.model_validate(meta.run.bundle_manifest)
         steps = [msgspec.msgpack.decode(blob, type=Step) for blob in reader.journal()]
-    if not steps:
-        raise InputError(
-            "the record has no journal", on=record, do="Only runs that took frames can be replayed"
-        )
-    replayed = _run(steps, rig, manifest)
-    return ReplayResult(len(steps), recorded, replayed, _difference(recorded, replayed))
+        if not steps:
+            raise InputError(
+                "the record has no journal", on=record, do="Only runs that began can be replayed"
+            )
+        if reader.version == 1:
+            reason = Reason.FAULT if meta.end_reason == "fault" else Reason.STOPPING
+            steps.append(Step(steps[-1].now_ns, closed=reason.value))
+        replayed = _run(steps, rig, manifest)
+        ended = any(step.closed for step in steps)
+        end = None if ended else _CutOff(steps[-1].now_ns, replayed)
+        recorded = _recorded(reader, end)
+    left_out = 0 if end is None else end.left_out
+    difference = _difference(recorded, replayed)
+    return ReplayResult(len(steps), recorded, replayed, difference, left_out)
 
 
 def _run(steps: Iterable[Step], rig: RigSettings, manifest: Manifest) -> Verdicts:
-    tape, sink = _Tape(), CollectingSink()
+    tape, sink = Tape(), CollectingSink()
     controller = build_controller(
         rig,
-        clock=_TapeClock(tape),
-        camera=_TapeCamera(tape, rig),
-        dispenser=_TapeDispenser(tape, rig),
-        vision=_TapeVision(tape, manifest.size_px),
+        clock=TapeClock(tape),
+        camera=TapeCamera(tape, rig),
+        dispenser=TapeDispenser(tape, rig),
+        vision=TapeVision(tape, manifest.size_px),
         bundle=Bundle(Path("record"), manifest, b""),
         record=sink,
-        pump=_TapePump(tape),
+        pump=TapePump(tape),
     )
-    now_ns = 0
     for i, step in enumerate(steps):
         tape.put(step)
-        now_ns = step.now_ns
         if i == 0:
-            controller.start(now_ns)
+            controller.start(step.now_ns)
         if step.drain:
-            controller.drain(now_ns, "as recorded")
+            controller.drain(step.drain_ns or step.now_ns, "as recorded")
+        if step.closed:
+            controller.close_books(Reason(step.closed), step.now_ns)
+            continue
         for state, by in step.asked:
             controller.ask(RunState(state), by, "as recorded")
-        tape.turning = True
-        controller.step(now_ns)
-        tape.turning = False
-    if controller.life.may(RunState.DRAINING):  # the run was cut short
-        controller.drain(now_ns, "the recording ends")
-    controller.stop(now_ns)
+        _turn(controller, tape)
     return sink.verdicts()
 
 
-def _recorded(reader: RecordReader) -> Verdicts:
+def _turn(controller: Controller, tape: Tape) -> None:
+    """One step, which must raise where it did in the run, and only there."""
+    step, on = tape.step, f"step at {tape.step.now_ns} ns"
+    tape.turning = True
+    try:
+        controller.step(step.now_ns)
+    except CheckFailed:
+        raise
+    except Exception as error:
+        if not step.raised:
+            raise CheckFailed(
+                f"the replay fails in a step that the run got through: {error}", on=on
+            ) from error
+    else:
+        if step.raised:
+            raise CheckFailed(
+                f"the run failed in that step ({step.raised}), the replay does not", on=on
+            )
+    finally:
+        tape.turning = False
+
+
+class _CutOff:
+    """What a record holds of the step in which it was cut off, and which the journal lacks.
+
+    Args:
+        until_ns: time of the last step in the journal.
+        replayed: what was decided and commanded up to its end.
+    """
+
+    def __init__(self, until_ns: int, replayed: Verdicts) -> None:
+        self._until_ns = until_ns
+        self._decisions = {decision[0] for decision in replayed.decisions}
+        self._commands = {command[0] for command in replayed.commands}
+        self.left_out = 0
+
+    def _leave_out(self, known: bool, at_ns: int) -> bool:
+        leave_out = not known and at_ns > self._until_ns
+        self.left_out += leave_out
+        return leave_out
+
+    def decided(self, row: ObjectRow) -> bool:
+        """Whether a decision is of that step."""
+        return self._leave_out(row.id in self._decisions, row.decided_ns)
+
+    def changed(self, at_ns: int) -> bool:
+        """Whether a decision was taken back in that step."""
+        return self._leave_out(False, at_ns)
+
+    def commanded(self, row: CommandRow) -> bool:
+        """Whether a command is of that step."""
+        return self._leave_out(row.id in self._commands, row.sent_ns)
+
+
+def _recorded(reader: RecordReader, end: _CutOff | None) -> Verdicts:
+    """What the record has, without what is of a step that was cut off."""
     decisions: list[tuple[Any, ...]] = []
     for o in reader.objects():
         row = o.row
+        if end is not None and end.decided(row):
+            continue
         decision: tuple[Any, ...] = (
             row.id, row.outlet, row.reason, row.p_unhealthy, row.p_other
         )  # fmt: skip
-        if o.changed_outlet is not None:
+        if o.changed_ns is not None and not (end is not None and end.changed(o.changed_ns)):
             decision = (*decision, o.changed_outlet, o.changed_reason)
         decisions.append(decision)
     rows = [c.row for c in reader.commands()]
+    rows = [row for row in rows if end is None or not end.commanded(row)]
     commands = [(c.id, c.object_id, c.outlet, c.open_us, c.close_us) for c in rows]
     return Verdicts(tuple(sorted(decisions)), tuple(sorted(commands)))
 

@@ -1,7 +1,8 @@
 """Where each object went, in a run: what the loop tells the junction's watch, and what that tells.
 
 Brings together the watch (`sorter.junction`), the mass balance, and the correction of arrivals.
-Stepped with frames only, so that a replay, which leaves out steps without one, finds the same.
+Stepped with frames only, so that a replay, which leaves out steps without one, finds the same; and
+at the times that they show: where frames come late, so may passages (docs/adr/0011).
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class Whereabouts:
             self._balance.held(object_id)
 
     def step(self, now_ns: int) -> list[Alarm]:
-        """Rule on what is certain by now; alarms that are new. Cheap where nothing is due."""
+        """Rule on what is certain by then; alarms that are new. Cheap where nothing is due."""
         if not self._rule(now_ns, final=False):
             return []
         balance = self._balance.balance(now_ns)

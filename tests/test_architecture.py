@@ -106,7 +106,7 @@ def test_no_mocks(path: Path) -> None:
 # What `pip install spheroid-sorter` brings, by the names under which it is imported.
 INSTALLED = {
     *("cv2", "jinja2", "markupsafe", "msgspec", "numpy", "onnxruntime", "pydantic"),
-    *("pydantic_core", "pydantic_settings", "pymmcore_plus", "rich", "serial", "tomli_w", "typer"),
+    *("pydantic_core", "pymmcore_plus", "rich", "serial", "tomli_w", "typer"),
 }
 EXTRA_TRAIN = {
     *("lightning_fabric", "onnx", "onnxscript", "safetensors", "scipy", "sklearn", "torch"),

@@ -22,6 +22,7 @@ from drivers.firmware.alarm import Alarm
 from drivers.firmware.core import Core
 from drivers.firmware.hal import Hal
 
+# With the chip's own number behind it, so that boards that are flashed alike are told apart.
 NAME = "pico"
 REST = "waste"
 # Outlet and its pin; the rest outlet has none: it is where the gate stands when no pin is high.
@@ -299,7 +300,8 @@ def all_low():
 
 def serve(board, port):
     """Turn the loop for ever."""
-    core = Core(board, (REST,) + tuple(name for name, _ in GATES), NAME)  # noqa: RUF005
+    name = NAME + "-" + "".join("%02x" % byte for byte in machine.unique_id())
+    core = Core(board, (REST,) + tuple(gate for gate, _ in GATES), name)  # noqa: RUF005
     watchdog = machine.WDT(timeout=HARD_WATCHDOG_MS)
     while True:
         watchdog.feed()

@@ -86,6 +86,7 @@ def replay(record: Record, as_json: JsonFlag = False) -> None:
         "commands": len(result.recorded.commands),
         "identical": result.difference is None,
         "difference": result.difference,
+        "left_out": result.left_out,
     }
     if as_json:
         put_json(told_)
@@ -96,3 +97,8 @@ def replay(record: Record, as_json: JsonFlag = False) -> None:
             f"identical: {told_['decisions']} decisions, {told_['commands']} commands, "
             f"{result.steps} steps"
         )
+        if result.left_out:
+            console_out().print(
+                f"the record was cut off within a step; {result.left_out} entries of that step "
+                "were left out"
+            )

@@ -34,7 +34,7 @@ def check_rig(
     yield from _each("camera", lambda: iter([check_camera(rig, clock)]))
     yield from _each("dispenser", lambda: check_dispenser(rig, clock))
     yield from _each("model", lambda: check_model(rig))
-    yield attempt("calibration", lambda: check_calibrations(store, now, max_age_days))
+    yield attempt("calibration", lambda: check_calibrations(store, rig, now, max_age_days))
     yield attempt("disk", lambda: check_disk(rig))
 
 

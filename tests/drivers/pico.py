@@ -122,6 +122,7 @@ class Chip:
             WDT=lambda timeout: SimpleNamespace(feed=self._round),
             WDT_RESET=3,
             reset_cause=lambda: 1,
+            unique_id=lambda: bytes.fromhex("e66141040396b22a"),
         )
         micropython = SimpleNamespace(
             kbd_intr=lambda char: None, alloc_emergency_exception_buf=lambda size: None

@@ -82,6 +82,22 @@ def test_stays_out_when_asked_to() -> None:
     assert bench.chip.writes == [(PUMP, 0), (COLLECT, 0), (RECHECK, 0)]
 
 
+def test_its_name_has_the_chips_own_number() -> None:
+    """Boards that are flashed alike are told apart by it."""
+    bench = Bench()
+
+    def script() -> Iterator[None]:
+        yield from bench.say("HELLO 5EED0001 2 3E8")
+        assert bench.answers()[-1].split()[:4] == [
+            "READY",
+            "5EED0001",
+            "2",
+            "pico-e66141040396b22a",
+        ]
+
+    bench.chip.run(BOARD, script())
+
+
 def test_opens_closes_and_shows_its_state() -> None:
     bench = Bench()
 

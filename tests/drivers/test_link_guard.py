@@ -9,7 +9,7 @@ import pytest
 
 from drivers.dispenser import DispenserSettings, SerialDispenser
 from drivers.link_guard import TRY_EVERY_NS, LinkGuard, Loss
-from drivers.ports import Command, LinkBack, LinkLost
+from drivers.ports import Acknowledged, Command, Executed, LinkBack, LinkLost
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.virtual_camera import VirtualClock
 from hardware_sim.virtual_link import VirtualDispenser
@@ -32,6 +32,8 @@ class Line:
 
     def write(self, data: bytes) -> None:
         self._check()
+        if self._bench.deaf:
+            raise LinkError("nothing can be written")
         self._bench.device.link.write(data)
 
     def read(self) -> bytes:
@@ -46,6 +48,7 @@ class Bench:
     def __init__(self, holds: Collection[Loss] = BOTH) -> None:
         self.clock = VirtualClock(START_NS)
         self.gone = False
+        self.deaf = False
         self.device = VirtualDispenser(SimDispenserSettings(), self.clock)
         self.kind = SerialDispenser
         self.lines: list[Line] = []
@@ -90,6 +93,17 @@ def test_a_loss_is_told_once_and_what_is_said_then_is_dropped() -> None:
     assert bench.run(3.0) == []
     with pytest.raises(LinkError, match="does not answer yet"):
         bench.guard.arm()
+
+
+def test_what_came_before_the_loss_is_told_before_it() -> None:
+    """The report arrives, and what is to be said next can't be."""
+    bench = Bench()
+    opens_us = bench.guard.to_device_us(bench.clock.now_ns()) + 50_000
+    bench.guard.send(Command(1, "collect", opens_us, opens_us + 50_000), bench.clock.now_ns())
+    assert [type(one) for one in bench.run(0.09)] == [Acknowledged]
+    bench.clock.wait_until(bench.clock.now_ns() + 300_000_000)  # a question is due
+    bench.deaf = True
+    assert [type(one) for one in bench.run(0.5)] == [Executed, LinkLost]
 
 
 def test_it_comes_back_by_a_fresh_handshake_and_acts_only_when_armed() -> None:

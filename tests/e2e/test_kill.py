@@ -14,6 +14,7 @@ from hardware_sim.gate_log import Accepted, Edge, PumpEdge, StopEdge, read_log
 from sorter.files import write_atomic
 from sorter.record_reader import open_record
 from sorter.record_rows import UNFINISHED
+from sorter.replay import replay
 from sorter.settings import RigSettings
 from sorter.settings_dump import dump_commented_toml
 from sorter.watch import WatchSettings
@@ -63,3 +64,4 @@ def test_kill_9_holds_and_rests_by_the_watchdog_and_loses_no_object(tmp_path: Pa
     with open_record(record) as reader:
         assert recorded(reader, after.accepted).complete
         assert reader.meta().end_reason == UNFINISHED
+    assert replay(record).difference is None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from drivers.dispenser import SerialDispenser
 from drivers.mmcore_camera import MMCoreCameraSettings
-from drivers.ports import CameraInfo, Clock, Dispenser, Frame, Pump
+from drivers.ports import Camera, CameraInfo, Clock, Dispenser, Frame, Pump
 from drivers.serial_link import SerialLinkSettings
 from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import GateEdge
@@ -22,11 +22,13 @@ from hardware_sim.virtual_rig import Trace
 from models.bundle import load_bundle
 from sorter.build import build_controller, build_guarded_dispenser, build_pump
 from sorter.detection import Detection
+from sorter.errors import SorterError
 from sorter.faults import FaultSettings
 from sorter.life import RunState
 from sorter.limits import LimitSettings
 from sorter.liquid import LiquidSettings
 from sorter.overseer import Overseer, Sources
+from sorter.pipeline import Vision
 from sorter.record_sink import RecordSink
 from sorter.recovery import RecoverySettings
 from sorter.responder import Responder
@@ -153,6 +155,7 @@ class Story:
         cable: what may be pulled out.
         pump_of: the pump beside a dispenser; its output alone without.
         recovery: what is done about a clog.
+        camera_of, vision_of: what stands in place of the camera, or of the vision.
         record: what takes the rows of a run with these settings; the trace stays empty then.
     """
 
@@ -174,6 +177,8 @@ class Story:
     record: Callable[[RigSettings], RecordSink] | None = None
     pump_of: Callable[[Dispenser, Clock], Pump | None] | None = None
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
+    camera_of: Callable[[Camera], Camera] = lambda camera: camera
+    vision_of: Callable[[Vision], Vision] = lambda vision: vision
 
     def rig(self) -> RigSettings:
         """Its settings."""
@@ -206,6 +211,8 @@ class Story:
 def sort(bodies: Sequence[Moving], **changes: Any) -> tuple[Trace, list[GateEdge]]:
     """Run the loop over bodies; what it handed over, and what the gate did.
 
+    A fault is raised when it is in the books, as in `sorter.runner`.
+
     Args:
         changes: fields of `Story`.
     """
@@ -230,9 +237,9 @@ def sort(bodies: Sequence[Moving], **changes: Any) -> tuple[Trace, list[GateEdge
     controller = build_controller(
         rig,
         clock=clock,
-        camera=Ticking(clock, story.silent_from_s, story.early),
+        camera=story.camera_of(Ticking(clock, story.silent_from_s, story.early)),
         dispenser=dispenser,
-        vision=Bodies(bodies),
+        vision=story.vision_of(Bodies(bodies)),
         bundle=load_bundle("default"),
         record=trace if story.record is None else story.record(rig),
         pump=pump,
@@ -247,7 +254,11 @@ def sort(bodies: Sequence[Moving], **changes: Any) -> tuple[Trace, list[GateEdge
         return story.stop()
 
     responder = Responder(controller, overseer, rig.recovery, pump) if overseer else None
-    turn(controller, rig, clock, asked, responder)
+    try:
+        turn(controller, rig, clock, asked, responder)
+    except SorterError as error:
+        controller.fault(clock.now_ns(), str(error))
+        raise
     dispenser.close()
     # It flowed, and was held in the end: when the run was paused, or the gate sent to rest.
     flows = [held for _, held in device.pump_edges]

@@ -12,7 +12,8 @@ import pytest
 from drivers import protocol as wire
 from hardware_sim.gate_log import outlet_at
 from hardware_sim.virtual_link import VirtualDispenser
-from sorter.errors import RunFault
+from sorter.errors import PumpError, RunFault
+from sorter.faults import FaultKind, kind_of
 from sorter.life import RunState
 from sorter.limits import LimitSettings
 from sorter.runner import IDLE_NS
@@ -123,15 +124,16 @@ def test_a_run_into_a_full_channel_collects_when_the_slowest_that_nobody_saw_has
 
 @pytest.mark.parametrize("channel_empty", [True, False], ids=["running", "priming"])
 def test_a_pump_that_is_held_unasked_stops_the_run(channel_empty: bool) -> None:
-    """As by a line that was held up on its way since before the flow."""
+    """As by a line that was held up on its way since before the flow; as any pump that fails."""
     held = wire.encode(wire.Hold(1, 4))
 
     def meddle(device: VirtualDispenser, now_ns: int) -> None:
         if now_ns > START_NS + 500_000_000 and not device.held:
             device.link.write(held)
 
-    with pytest.raises(RunFault, match="the pump is held"):
+    with pytest.raises(PumpError, match="the pump is held") as raised:
         sort([Moving(0.3)], meddle=meddle, channel_empty=channel_empty)
+    assert (raised.value.exit_code, kind_of(raised.value)) == (3, FaultKind.PUMP_FAILED)
 
 
 def test_a_pause_sends_what_is_under_way_to_rest_and_ends_with_priming() -> None:

@@ -22,8 +22,9 @@ from drivers.ports import (
     Stopped,
 )
 from sorter.detection import Detection
-from sorter.journal import (
-    Journal,
+from sorter.journal import Journal
+from sorter.journal_step import (
+    Call,
     Step,
     pack_command,
     pack_detection,
@@ -92,8 +93,8 @@ def test_a_deficit_that_was_not_measured_stays_so() -> None:
     ids=lambda event: type(event).__name__,
 )
 def test_events_come_back(event: DispenserEvent) -> None:
-    step = through_the_wire(Step(1, calls=[("step", [], [pack_event(event)])]))
-    assert unpack_event(step.calls[0][2][0]) == event
+    step = through_the_wire(Step(1, calls=[Call("step", [], [pack_event(event)])]))
+    assert unpack_event(step.calls[0].answer[0]) == event
 
 
 def test_a_command_is_four_values() -> None:
@@ -104,7 +105,7 @@ def test_idle_steps_are_left_out_and_a_drain_is_told_once() -> None:
     journal = Journal()
     journal.begin(1)
     assert journal.blob() is None
-    journal.drained()
+    journal.drained(1)
     journal.begin(2)
     blob = journal.blob()
     assert blob is not None

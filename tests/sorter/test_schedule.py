@@ -230,7 +230,7 @@ def two_in_one_opening(at_ms: int) -> tuple[Scheduler, NotedDispenser]:
 
 
 @pytest.mark.parametrize("at_ms", [950, 1_000, 1_200])
-def test_a_refused_body_that_anothers_opening_lets_in_keeps_its_decision(at_ms: int) -> None:
+def test_a_refused_body_that_the_opening_of_another_lets_in_keeps_its_decision(at_ms: int) -> None:
     plan, dispenser = two_in_one_opening(at_ms)
     assert plan.refused(dispenser.sent[1].id, at_ms * MS) == []
     assert turn(plan, at_ms + 5, 4_000) == []
@@ -238,7 +238,7 @@ def test_a_refused_body_that_anothers_opening_lets_in_keeps_its_decision(at_ms: 
 
 
 @pytest.mark.parametrize("at_ms", [950, 1_000, 1_200])
-def test_a_pause_leaves_whom_anothers_opening_may_have_let_in(at_ms: int) -> None:
+def test_a_pause_leaves_whom_the_opening_of_another_may_have_let_in(at_ms: int) -> None:
     plan, dispenser = two_in_one_opening(at_ms)
     assert plan.refused(dispenser.sent[1].id, at_ms * MS) == []
     assert plan.hold(at_ms * MS) == []

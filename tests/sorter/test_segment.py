@@ -315,5 +315,5 @@ def test_impossible_cameras_are_refused(pitch_um: float, shape: tuple[int, int],
 
 
 def test_unknown_settings_are_refused_by_name() -> None:
-    with pytest.raises(ValidationError, match="treshold"):
-        SegmentSettings.model_validate({"find": {"treshold": 0.1}})
+    with pytest.raises(ValidationError, match="thresh"):
+        SegmentSettings.model_validate({"find": {"thresh": 0.1}})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
+from drivers.ports import Camera, Frame
 from hardware_sim.virtual_link import VirtualDispenser
 from hardware_sim.virtual_rig import Trace
 from sorter.errors import RunFault
@@ -22,12 +24,33 @@ GATES = OpticalGateSettings(present=True)
 MS = 1_000_000
 
 
-def darkening(passages: Sequence[tuple[Moving, str]]) -> Callable[[VirtualDispenser, int], None]:
+class Lagging:
+    """A camera whose frames come late, as those of a scene that is drawn behind time."""
+
+    def __init__(self, camera: Camera, lag_ns: int) -> None:
+        self._camera, self._lag_ns = camera, lag_ns
+        self._frames: deque[Frame] = deque()
+
+    def pop(self) -> Frame | None:
+        frame = self._camera.pop()
+        if frame is not None:
+            self._frames.append(frame)
+        if frame is None or self._frames[0].exposed_ns > frame.received_ns - self._lag_ns:
+            return None
+        return self._frames.popleft()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._camera, name)
+
+
+def darkening(
+    passages: Sequence[tuple[Moving, str]], told_after_ns: int = 20 * MS
+) -> Callable[[VirtualDispenser, int], None]:
     """Each body darkens the optical gate of an outlet when it arrives."""
     waiting = sorted(passages, key=lambda one: one[0].arrives_ns)
 
     def meddle(device: VirtualDispenser, now_ns: int) -> None:
-        while waiting and now_ns >= waiting[0][0].arrives_ns + 20 * MS:
+        while waiting and now_ns >= waiting[0][0].arrives_ns + told_after_ns:
             body, outlet = waiting.pop(0)
             length_ns = int(200.0 / body.speed_um_s * 1e9)
             device.passed(outlet, body.arrives_ns - length_ns // 2, length_ns)
@@ -52,6 +75,19 @@ def test_what_was_seen_at_the_junction_is_in_the_record() -> None:
     assert (told["entered"], told["lost"], told["under_way"]) == (3, 1, 0)
     assert told["went"] == {"collect": {"collect": 1, "lost": 1}, "waste": {"waste": 1}}
     assert told["closes"]
+
+
+def test_nobody_is_lost_because_frames_and_passages_lag_behind_together() -> None:
+    """By the frames' own times the news is as early as ever."""
+    other = Moving(1.4, probabilities=UNHEALTHY)
+    lag_ns = 900 * MS
+    seen = darkening([(BAD, "waste"), (other, "waste")], lag_ns + 20 * MS)
+    trace, _ = sort(
+        [BAD, other], duration_s=6.0, gates=GATES, meddle=seen,
+        camera_of=lambda camera: Lagging(camera, lag_ns),
+    )  # fmt: skip
+    told = balance(trace)
+    assert (told["outlets"]["waste"], told["lost"], told["unexpected"]) == (2, 0, {})
 
 
 def test_without_optical_gates_nothing_is_said() -> None:
