@@ -107,7 +107,8 @@ def dark_spots(
     inside = np.hypot(axis[:, None], axis[None, :]).ravel() <= radius_px
     # Outside of the circle all is white: never the darkest, and known when it comes to the mean.
     white = np.where(inside, 0, 255).astype(np.uint8)
-    smooth = cv2.blur(crops.reshape(n * size, size), (3, 3)).reshape(n, size, size)
+    blurred = np.asarray(cv2.blur(crops.reshape(n * size, size), (3, 3)), np.uint8)
+    smooth = blurred.reshape(n, size, size)
     part = smooth[:, low : low + side, low : low + side].reshape(n, -1) | white
     darkest = part.argmin(axis=1)
     places = np.stack((low + darkest % side, low + darkest // side), axis=1)
