@@ -170,6 +170,11 @@ class CampaignRecord(Trace):
         self.decided_twice: list[int] = []
         self.settled: set[int] = set()
 
+    @property
+    def broken(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._broken is not None
+
     def _hand(self) -> None:
         """One row more; raises `RecordError` from the fault on that broke the record."""
         fault = self._injector.take("record", self._clock.time_ns)

@@ -271,7 +271,7 @@ def _overlooked(log: RigLog) -> list[str]:
     bodies = {b.body: b for b in log.truth if b.diameter_um >= _LEAST_UM}
     wrong = []
     for run in log.runs:
-        if run.ended in ("killed", "deadlock", "crash", "RecordError"):
+        if run.record.broken or run.ended in ("killed", "deadlock", "crash"):
             continue  # its books could not be closed
         for number, frames in run.vision.alone.items():
             body = bodies.get(number)

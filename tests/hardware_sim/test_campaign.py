@@ -10,11 +10,14 @@ from drivers import protocol as wire
 from hardware_sim.campaign import RigResult, result_of, run_campaign, run_rig, sub_seed
 from hardware_sim.campaign_device import Stay
 from hardware_sim.campaign_log import RigLog
+from hardware_sim.campaign_parts import CampaignRecord, RigClock
 from hardware_sim.campaign_rig import CampaignRig
 from hardware_sim.fault_acts import KINDS
+from hardware_sim.faults import Injector
 from hardware_sim.invariants import INVARIANTS, check
 from models.bundle import load_bundle
-from sorter.errors import UsageError
+from sorter.errors import RecordError, UsageError
+from sorter.record_rows import EventRow
 
 FAULTS = 500
 
@@ -129,6 +132,23 @@ def test_a_run_that_hangs_or_breaks_is_found(log: RigLog) -> None:
         broken = replace(log.runs[-1], ended=ended, error="of no kind")
         meddled = replace(log, runs=[*log.runs[:-1], broken])
         assert check(meddled) == {name: [f"run {broken.number}: of no kind"]}
+
+
+@pytest.mark.parametrize("kind", ["recorder_killed", "full_disk"])
+def test_a_body_that_no_object_tells_of_is_found_unless_the_record_broke(
+    log: RigLog, kind: str
+) -> None:
+    run = max(log.runs, key=lambda run: len(run.record.objects))
+    injector = Injector(KINDS, lambda: "running", lambda fault, kind: True)
+    record = CampaignRecord(injector, RigClock(0, lambda: None))
+    forgot = replace(log, runs=[replace(run, ended="DeviceResetError", record=record)])
+    assert "objects_accounted_for" in check(forgot)
+    injector.add(0, kind, (0.5, 0.5, 0.5))
+    injector.fire(0)
+    with pytest.raises(RecordError):
+        record.event(EventRow(0, "info", "ready", ""))
+    assert record.broken
+    assert "objects_accounted_for" not in check(forgot)
 
 
 def test_every_invariant_holds_on_a_rig_without_runs(log: RigLog) -> None:
