@@ -9,7 +9,8 @@ from typing import Any
 from drivers import protocol as wire
 from hardware_sim.campaign_device import Met, Stay
 from hardware_sim.campaign_parts import CampaignRecord, NotedDispenser, PixelEyes
-from hardware_sim.campaign_plan import CampaignScene, RunPlan
+from hardware_sim.campaign_plan import RunPlan
+from hardware_sim.campaign_scene import CampaignScene
 from hardware_sim.detections import DetectionVision
 from hardware_sim.faults import Struck
 from hardware_sim.gate_log import GateEdge

@@ -14,7 +14,7 @@ from typing import Any
 
 from drivers import protocol as wire
 from hardware_sim.campaign_device import PUMP, Arrived, Booted, Jumped, Met, Pressed
-from hardware_sim.campaign_plan import CampaignScene
+from hardware_sim.campaign_scene import CampaignScene
 
 _MAX_OPENING_US = 5_000_000
 _MAX_AHEAD_US = 60_000_000

@@ -140,7 +140,7 @@ def test_a_body_that_no_object_tells_of_is_found_unless_the_record_broke(
 ) -> None:
     run = max(log.runs, key=lambda run: len(run.record.objects))
     injector = Injector(KINDS, lambda: "running", lambda fault, kind: True)
-    record = CampaignRecord(injector, RigClock(0, lambda: None))
+    record = CampaignRecord(injector, RigClock(0, lambda: None, 1))
     forgot = replace(log, runs=[replace(run, ended="DeviceResetError", record=record)])
     assert "objects_accounted_for" in check(forgot)
     injector.add(0, kind, (0.5, 0.5, 0.5))
