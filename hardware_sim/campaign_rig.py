@@ -302,8 +302,10 @@ class CampaignRig:
     # -- what wakes the host, and what strikes it ---------------------------------------------
 
     def _wakes(self) -> int | None:
-        times = [t for t in (self._board.out.due_ns(), self._source.due_ns()) if t is not None]
-        return min(times, default=None)
+        line_ns, frame_ns = self._board.out.due_ns(), self._source.due_ns()
+        if line_ns is None or frame_ns is None:
+            return frame_ns if line_ns is None else line_ns
+        return min(line_ns, frame_ns)
 
     def _on_line(self, place: Place, line: bytes, now_ns: int) -> Pieces | None:
         fault = self._injector.take(place, now_ns)

@@ -14,7 +14,7 @@ from sorter.settings import RigSettings
 
 FRAME_RATE_HZ = 100.0
 # The real loop looks every 0.1 ms; a frame or a line from the device wakes this one as well.
-_IDLE_MS = (2.0, 5.0, 10.0)
+_IDLE_MS = (5.0, 10.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,6 +199,8 @@ class Scheduler:
 
     def _due(self, now_ns: int) -> list[Body]:
         """Bodies whose command may have to go out now, earliest arrival first."""
+        if not self._bodies:
+            return []
         lead_ns = (
             (self._settings.lead_ms + self._junction.valve_on_ms) * 1e6
             + self._junction.guard_ns
