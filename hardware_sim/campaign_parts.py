@@ -99,7 +99,10 @@ class RigClock(VirtualClock):
             return
         wake_ns = self._wakes()
         latest_ns = deadline_ns + self._idle_ns
-        self.pass_to(latest_ns if wake_ns is None else min(max(wake_ns, deadline_ns), latest_ns))
+        if wake_ns is None or wake_ns <= self._now_ns:  # it does not wait for what has come
+            self.pass_to(latest_ns)
+        else:
+            self.pass_to(min(max(wake_ns, deadline_ns), latest_ns))
 
     def hold(self, ns: int) -> None:
         """The host does nothing for so long."""

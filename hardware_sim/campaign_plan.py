@@ -21,13 +21,13 @@ from hardware_sim.faults import Injector, Kind, draw_kind, draw_u, log_between
 from sorter.life import RunState
 
 S = 1_000_000_000
-LONG_SHARE = 0.02
+LONG_SHARE = 0.015
 _HANDSHAKE_S = 0.12
-_SHORT_FAULTS = 3
+_SHORT_FAULTS = 2.3
 _PAUSED_SHARE = 0.15
 _MILD_SHARE = 0.8
 _ENDED_SHARE = 0.8  # of long runs that a fault ends, not the clock
-_MILD_HZ, _ROUGH_HZ = (5.0, 10.0, 20.0, 40.0), (2.0, 5.0, 10.0)
+_MILD_HZ, _ROUGH_HZ = (10.0, 20.0, 40.0), (5.0, 10.0)
 
 _ANSWERS = ("ack", "report", "receipt")
 # Groups of places, and by what their kinds' weights are multiplied in a run, by chance.
