@@ -99,9 +99,18 @@ def dark_spots(
         (n, 2) x and y in pixels, and (n,) grey of the spot over the mean grey of the circle.
     """
     n, size, _ = crops.shape
+    radius_px = max(radius_px, 1.5)
     axis = np.arange(size) - (size - 1) / 2
-    inside = np.flatnonzero(np.hypot(axis[:, None], axis[None, :]).ravel() <= max(radius_px, 1.5))
-    smooth = cv2.blur(crops.reshape(n * size, size), (3, 3)).reshape(n, size * size)[:, inside]
-    darkest = smooth.argmin(axis=1)
-    places = np.stack((inside[darkest] % size, inside[darkest] // size), axis=1)
-    return places, smooth[np.arange(n), darkest] / np.maximum(smooth.mean(axis=1), 1.0)
+    near = np.flatnonzero(np.abs(axis) <= radius_px)
+    low, side = int(near[0]), len(near)
+    axis = axis[near]
+    inside = np.hypot(axis[:, None], axis[None, :]).ravel() <= radius_px
+    # Outside of the circle all is white: never the darkest, and known when it comes to the mean.
+    white = np.where(inside, 0, 255).astype(np.uint8)
+    smooth = cv2.blur(crops.reshape(n * size, size), (3, 3)).reshape(n, size, size)
+    part = smooth[:, low : low + side, low : low + side].reshape(n, -1) | white
+    darkest = part.argmin(axis=1)
+    places = np.stack((low + darkest % side, low + darkest // side), axis=1)
+    within = part.sum(axis=1, dtype=np.int64) - int(white.sum(dtype=np.int64))
+    mean = within / np.count_nonzero(inside)
+    return places, part[np.arange(n), darkest] / np.maximum(mean, 1.0)

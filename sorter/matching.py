@@ -1,69 +1,84 @@
-"""Which detection is which body: squared distances in gates, and the cheapest pairs first."""
+"""Which detection is which body: squared distances in gates, and the cheapest pairs first.
+
+Plain numbers rather than arrays: a frame holds a handful of bodies, most pairs are out of reach at
+the first comparison, and a dozen array operations cost more than all of them.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[np.float64]
 GROWTH = 2.5  # a body's diameter changes by less than this factor from view to view
+_GROWTH_WEIGHT = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """Where tracks expect their bodies: arrays (tracks,), µm; `gate_um` along the flow."""
+class Expected(NamedTuple):
+    """Where a track expects its body, µm; `gate_um` along the flow."""
 
-    x_um: Array
-    gate_um: Array
-    y_um: Array
-    diameter_um: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a frame shows: arrays (detections,), µm; `leaves` is cut off by the right edge."""
-
-    x_um: Array
-    y_um: Array
-    diameter_um: Array
-    leaves: NDArray[np.bool_]
+    x_um: float
+    gate_um: float
+    y_um: float
+    diameter_um: float
 
 
-def costs(expected: Expected, seen: Seen, *, lateral_gate_um: float) -> Array:
-    """(tracks, detections) squared distances in gates; infinite outside the gate."""
-    along, across, growth = apart = np.empty((3, len(expected.x_um), len(seen.x_um)))
-    np.subtract.outer(expected.x_um, seen.x_um, out=along)
-    np.subtract.outer(expected.y_um, seen.y_um, out=across)
-    np.subtract.outer(np.log(expected.diameter_um), np.log(seen.diameter_um), out=growth)
-    gate_um = expected.gate_um[:, None]
-    if seen.leaves.any():
-        # A body cut off by the right edge shows its centroid too far upstream, by up to a radius.
-        wide_um = gate_um + expected.diameter_um[:, None] / 2
-        gate_um = np.where(seen.leaves, wide_um, gate_um)
-        growth[:, seen.leaves] = 0.0
-    along /= gate_um
-    across *= 1.0 / lateral_gate_um
-    growth *= 1.0 / math.log(GROWTH)
-    apart *= apart
-    cost: Array = along + across + 0.25 * growth
-    cost[apart.max(axis=0) > 1.0] = np.inf
-    return cost
+class Seen(NamedTuple):
+    """What a detection shows, µm; `leaves`: it is cut off by the right edge."""
+
+    x_um: float
+    y_um: float
+    diameter_um: float
+    leaves: bool
 
 
-def cheapest(cost: Array, *, without: Collection[int]) -> dict[int, int]:
-    """Detection to track, each once, cheapest first; detections in `without` get none."""
-    pairs: dict[int, int] = {}
+class Candidate(NamedTuple):
+    """A track and a detection that may be of one body, by their places in the lists."""
+
+    cost: float
+    track: int
+    detection: int
+
+
+def candidates(
+    expected: Sequence[Expected], seen: Sequence[Seen], *, lateral_gate_um: float
+) -> list[Candidate]:
+    """All pairs within the gates, cheapest first."""
+    found = []
+    for row, track in enumerate(expected):
+        for column, one in enumerate(seen):
+            cost = _cost(track, one, lateral_gate_um)
+            if cost is not None:
+                found.append(Candidate(cost, row, column))
+    found.sort()
+    return found
+
+
+def _cost(track: Expected, seen: Seen, lateral_gate_um: float) -> float | None:
+    """Squared distance in gates; None outside of one."""
+    # A body cut off by the right edge shows its centroid too far upstream, by up to a radius.
+    gate_um = track.gate_um + track.diameter_um / 2 if seen.leaves else track.gate_um
+    along = (track.x_um - seen.x_um) / gate_um
+    if not -1.0 <= along <= 1.0:
+        return None
+    across = (track.y_um - seen.y_um) / lateral_gate_um
+    if not -1.0 <= across <= 1.0:
+        return None
+    cost = along * along + across * across
+    if seen.leaves:  # of any size
+        return cost
+    growth = math.log(track.diameter_um / seen.diameter_um) / math.log(GROWTH)
+    if not -1.0 <= growth <= 1.0:
+        return None
+    return cost + _GROWTH_WEIGHT * growth * growth
+
+
+def cheapest(pairs: Iterable[Candidate], *, without: Collection[int]) -> dict[int, int]:
+    """Detection to track, each once, in the order of the pairs; those in `without` get none."""
+    chosen: dict[int, int] = {}
     taken: set[int] = set()
-    columns = cost.shape[1]
-    flat = cost.ravel()
-    near = np.flatnonzero(flat < np.inf)
-    for place in near[np.argsort(flat[near], kind="stable")].tolist():
-        row, column = divmod(place, columns)
-        if row not in taken and column not in pairs and column not in without:
-            pairs[column] = row
+    for _, row, column in pairs:
+        if row not in taken and column not in chosen and column not in without:
+            chosen[column] = row
             taken.add(row)
-    return pairs
+    return chosen

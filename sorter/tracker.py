@@ -10,7 +10,7 @@ import numpy as np
 
 from sorter.detection import Detection
 from sorter.gaps import LostViews
-from sorter.matching import Expected, Seen, cheapest, costs
+from sorter.matching import Expected, Seen, candidates, cheapest
 from sorter.pulsation import PulsationEstimator
 from sorter.track import Arrival, Sighting, Track, TrackSettings, either
 
@@ -199,21 +199,27 @@ class Tracker:
         if not detections or not self.tracks:
             return {}, {}
         pitch_um = self.pitch_um
-        x_um, gate_um, y_um, known_um = np.array(
-            [(*t.expected_um(liquid_ns), t.last_y_um, t.last.diameter_um) for t in self.tracks]
-        ).T
-        expected = Expected(x_um, gate_um, y_um, known_um)
-        seen_x_um, seen_y_um, seen_um = np.array(
-            [(d.x_px * pitch_um, d.y_px * pitch_um, d.diameter_um) for d in detections]
-        ).T
-        leaves = np.array([d.touches_border and self._leaves(d) for d in detections])
-        seen = Seen(seen_x_um, seen_y_um, seen_um, leaves)
+        expected = [
+            Expected(*t.expected_um(liquid_ns), t.last_y_um, t.last.diameter_um)
+            for t in self.tracks
+        ]
+        seen = [
+            Seen(
+                d.x_px * pitch_um,
+                d.y_px * pitch_um,
+                d.diameter_um,
+                d.touches_border and self._leaves(d),
+            )
+            for d in detections
+        ]
         merged = self._merged(detections, expected)
-        cost = costs(expected, seen, lateral_gate_um=self.settings.lateral_gate_um)
-        pairs = cheapest(cost, without=merged)
+        near = candidates(expected, seen, lateral_gate_um=self.settings.lateral_gate_um)
+        pairs = cheapest(near, without=merged)
         return {column: self.tracks[row] for column, row in pairs.items()}, merged
 
-    def _merged(self, detections: Sequence[Detection], expected: Expected) -> dict[int, set[int]]:
+    def _merged(
+        self, detections: Sequence[Detection], expected: Sequence[Expected]
+    ) -> dict[int, set[int]]:
         """Detections marked double in which two or more known bodies are expected: they coast."""
         merged: dict[int, set[int]] = {}
         for i, detection in enumerate(detections):
@@ -222,8 +228,8 @@ class Tracker:
             left, top, w, h = (v * self.pitch_um for v in detection.bbox)
             inside = {
                 t.id
-                for t, x, y in zip(self.tracks, expected.x_um, expected.y_um, strict=True)
-                if t.n >= 3 and left <= x <= left + w and top <= y <= top + h
+                for t, e in zip(self.tracks, expected, strict=True)
+                if t.n >= 3 and left <= e.x_um <= left + w and top <= e.y_um <= top + h
             }
             if len(inside) >= 2:
                 merged[i] = inside

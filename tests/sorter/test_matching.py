@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sorter.matching import Expected, Seen, cheapest, costs
+from sorter.matching import GROWTH, Candidate, Expected, Seen, candidates, cheapest
 
-INF = np.inf
+INF = math.inf
+LATERAL_UM = 50.0
 
 
 def cost_of(
     x_um: float = 0.0, y_um: float = 0.0, diameter_um: float = 200.0, *, leaves: bool = False
 ) -> float:
     """Of a detection so far from a track of 200 µm, with gates of 100 and 50 µm."""
-    expected = Expected(*(np.array([v]) for v in (1_000.0, 100.0, 300.0, 200.0)))
-    seen = Seen(
-        np.array([1_000.0 + x_um]), np.array([300.0 + y_um]), np.array([diameter_um]),
-        np.array([leaves]),
-    )  # fmt: skip
-    return float(costs(expected, seen, lateral_gate_um=50.0)[0, 0])
+    expected = Expected(1_000.0, 100.0, 300.0, 200.0)
+    seen = Seen(1_000.0 + x_um, 300.0 + y_um, diameter_um, leaves)
+    near = candidates([expected], [seen], lateral_gate_um=LATERAL_UM)
+    return near[0].cost if near else INF
 
 
 def test_costs_are_squares_in_gates() -> None:
@@ -52,4 +55,39 @@ PAIRS = {
 @pytest.mark.parametrize("case", PAIRS)
 def test_cheapest_pairs(case: str) -> None:
     table, without, expected = PAIRS[case]
-    assert cheapest(np.array(table), without=without) == expected
+    pairs = sorted(
+        Candidate(cost, row, column)
+        for row, costs in enumerate(table)
+        for column, cost in enumerate(costs)
+        if cost < INF
+    )
+    assert cheapest(pairs, without=without) == expected
+
+
+PLACES = st.floats(0.0, 2_000.0)
+SIZES = st.floats(20.0, 500.0)
+EXPECTED = st.builds(Expected, PLACES, st.floats(30.0, 400.0), st.floats(0.0, 800.0), SIZES)
+SEEN = st.builds(Seen, PLACES, st.floats(0.0, 800.0), SIZES, st.booleans())
+
+
+@given(st.lists(EXPECTED, max_size=6), st.lists(SEEN, max_size=6))
+def test_candidates_are_those_of_the_whole_table(
+    expected: list[Expected], seen: list[Seen]
+) -> None:
+    """The same in arrays, all pairs at once."""
+    if not expected or not seen:
+        assert candidates(expected, seen, lateral_gate_um=LATERAL_UM) == []
+        return
+    x, gate, y, size = np.array(expected).T[:, :, None]
+    seen_x, seen_y, seen_size, leaves = np.array(seen, float).T
+    along = (x - seen_x) / np.where(leaves, gate + size / 2, gate)
+    across = (y - seen_y) / LATERAL_UM
+    growth = np.where(leaves, 0.0, np.log(size / seen_size) / math.log(GROWTH))
+    cost = along**2 + across**2 + growth**2 / 4
+    cost[np.abs(np.stack([along, across, growth])).max(axis=0) > 1.0] = INF
+    found = candidates(expected, seen, lateral_gate_um=LATERAL_UM)
+    assert [pair.cost for pair in found] == sorted(pair.cost for pair in found)
+    table = np.full(cost.shape, INF)
+    for pair in found:
+        table[pair.track, pair.detection] = pair.cost
+    np.testing.assert_allclose(table, cost, rtol=1e-9, atol=1e-12)
