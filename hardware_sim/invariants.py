@@ -204,11 +204,12 @@ def answers_say_why(log: RigLog) -> list[str]:
 
 
 def queue_is_bounded(log: RigLog) -> list[str]:
-    """The device never says that it has queued more openings than it holds."""
+    """The device never says that it has queued an opening while it holds as many as it can: queued,
+    open, or ended with a report that was not receipted."""
     acked = {(m.tag, m.id) for _, m in log.answers if isinstance(m, wire.Ack)}
     wrong = []
-    for tag, command_id, alive in log.told.queued:
-        held = sum((tag, other) in acked for other in alive)
+    for tag, command_id, unreceipted in log.told.queued:
+        held = sum((tag, other) in acked for other in unreceipted)
         if (tag, command_id) in acked and held >= log.scene.device.queue:
             wrong.append(f"id {command_id} of session {tag:04X} beside {held} others")
     return wrong
