@@ -75,5 +75,12 @@ class RigLog:
 
     @cached_property
     def answers(self) -> list[tuple[int, Any]]:
-        """What the device said, (host ns, message)."""
-        return [(at_ns, wire.decode_from_device(line.rstrip(b"\n"))) for at_ns, line in self.said]
+        """What the device said, (host ns, message); None for a line that no protocol knows."""
+        return [(at_ns, _message(line)) for at_ns, line in self.said]
+
+
+def _message(line: bytes) -> Any:
+    try:
+        return wire.decode_from_device(line.rstrip(b"\n"))
+    except wire.BadLine:
+        return None

@@ -59,8 +59,8 @@ def test_runs_end_in_many_ways_and_the_next_one_begins(result: RigResult) -> Non
 
 
 def test_any_number_of_processes_gives_the_same_campaign() -> None:
-    alone = run_campaign(2 * 60, 4, workers=1, faults_a_rig=60)
-    shared = run_campaign(2 * 60, 4, workers=2, faults_a_rig=60)
+    alone = run_campaign(500, 4, workers=1, faults_a_rig=60)
+    shared = run_campaign(500, 4, workers=2, faults_a_rig=60)
     assert shared.report() == alone.report()
     assert len(alone.rigs) >= 2
     assert alone.rigs[0].digest != alone.rigs[1].digest
@@ -101,6 +101,12 @@ def test_a_stop_that_is_said_to_be_clear_while_it_is_set_is_found(log: RigLog) -
     line = wire.encode(wire.Said(1, 0, "-", "", True))
     meddled = replace(log, said=[(log.met[0].at_ns, line), *log.said])
     assert set(check(meddled)) == {"stop_clears_by_its_edge"}
+
+
+def test_a_line_that_no_protocol_knows_is_found(log: RigLog) -> None:
+    line = wire.frame("E 0001 10 FE2608D5 -253C75F6")
+    meddled = replace(log, said=[*log.said, (log.ended_ns, line)])
+    assert set(check(meddled)) == {"speaks_the_protocol"}
 
 
 def test_a_gate_that_rests_while_it_flows_is_found(log: RigLog) -> None:
