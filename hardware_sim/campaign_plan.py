@@ -21,10 +21,11 @@ from hardware_sim.faults import Injector, Kind, draw_kind, draw_u, log_between
 from sorter.life import RunState
 
 S = 1_000_000_000
-LONG_SHARE = 0.015
+LONG_SHARE = 0.025
 _HANDSHAKE_S = 0.12
 _SHORT_FAULTS = 2.3
 _PAUSED_SHARE = 0.15
+_BLIND_SHARE = 0.5  # of long runs into a full channel: over before anything may be collected
 _MILD_SHARE = 0.8
 _ENDED_SHARE = 0.8  # of long runs that a fault ends, not the clock
 _MILD_HZ, _ROUGH_HZ = (10.0, 20.0, 40.0), (5.0, 10.0)
@@ -99,22 +100,21 @@ def draw_run(
         first: it is the rig's first; its channel is empty.
     """
     if first or random.random() < LONG_SHARE:
-        return _draw_long(random, injector, now_ns, 1.0 if first else blind_s)
+        return _draw_long(random, injector, now_ns, 0.0 if first else blind_s)
     if random.random() < _PAUSED_SHARE:
         return _draw_paused(random, injector, now_ns)
     return _draw_short(random, injector, now_ns)
 
 
 def _draw_long(random: Random, injector: Injector, now_ns: int, blind_s: float) -> RunPlan:
-    length_s = blind_s + random.uniform(4.0, 12.0)
+    sorts_from_s, length_s = blind_s, blind_s + random.uniform(4.0, 12.0)
+    if blind_s and random.random() < _BLIND_SHARE:
+        sorts_from_s, length_s = 0.0, random.uniform(0.3, 1.0) * blind_s
     over_s = length_s + 1.0
     if random.random() < _ENDED_SHARE:
-        draining = random.random() < 0.35
-        over_s = (
-            random.uniform(length_s, length_s + 0.6)
-            if draining
-            else random.uniform(blind_s, length_s)
-        )
+        over_s = random.uniform(sorts_from_s, length_s)
+        if random.random() < 0.35:
+            over_s = length_s + random.uniform(0.0, 0.6)  # while it drains
         _add(injector, random, now_ns, over_s, draw_kind(ENDING, random).name)
     weather = _draw_weather(random)
     t_s = random.expovariate(weather.rate_hz)

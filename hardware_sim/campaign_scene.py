@@ -15,6 +15,7 @@ from sorter.settings import RigSettings
 FRAME_RATE_HZ = 100.0
 # The real loop looks every 0.1 ms; a frame or a line from the device wakes this one as well.
 _IDLE_MS = (5.0, 10.0, 10.0)
+_PRIME_S = (0.0, 0.3, 1.0)  # where it is short, it is the channel's length that counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ def rig_of_seed(seed: int) -> CampaignScene:
             "outlets": outlets,
             "decide": decide,
             "junction": junction,
+            "run": rig.run.model_copy(update={"prime_s": choice(_PRIME_S)}),
         }
     )
     return CampaignScene(scene, rig, device, int(choice(_IDLE_MS) * 1e6))

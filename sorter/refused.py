@@ -31,10 +31,15 @@ class RefusedBodies:
         """Nothing is under way any more."""
         self._bodies.clear()
 
-    def served(self, opening: Opening, openings: Sequence[Opening]) -> None:
-        """An opening is over: whom it may have let in, it has, and that stands."""
+    def passed(self, now_ns: int, openings: Sequence[Opening]) -> None:
+        """Whom an opening may have let in by now, it has, and that stands.
+
+        Asked while all openings are known that moved the liquid before: later nobody can tell.
+        """
         for body, _ in list(self._bodies.values()):
-            if self._may_enter(body, opening, openings):
+            theirs = window(body.arrival, self._liquid, openings)
+            is_past = theirs.late_ns + self._guard_ns < now_ns
+            if is_past and any(self._may_enter(body, o, openings) for o in openings):
                 del self._bodies[body.id]
 
     def take_unserved(self, openings: Sequence[Opening]) -> list[tuple[Body, Reason]]:

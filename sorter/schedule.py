@@ -379,6 +379,7 @@ class Scheduler:
         Call with each frame, and only then: a replay leaves idle steps out, and what is forgotten
         earlier or later shifts the liquid's time by some hundred ns.
         """
+        self._refused.passed(now_ns, self._openings)
         slack_ns = 2 * self._liquid.jump_ns + self._junction.guard_ns
         gone = [
             b.id
@@ -392,6 +393,6 @@ class Scheduler:
         for command_id in old:
             self._unsure.discard(command_id)
             self._withdrawn.pop(command_id, None)
-            self._refused.served(self._sent.pop(command_id).opening, self._openings)
+            del self._sent[command_id]
         if old:
             self._openings = merge([s.opening for s in self._sent.values()])
