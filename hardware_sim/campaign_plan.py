@@ -21,13 +21,13 @@ from hardware_sim.faults import Injector, Kind, draw_kind, draw_u, log_between
 from sorter.life import RunState
 
 S = 1_000_000_000
-LONG_SHARE = 0.025
+LONG_SHARE = 0.04
 _HANDSHAKE_S = 0.12
-_SHORT_FAULTS = 2.3
+_SHORT_FAULTS = 1.8
 _PAUSED_SHARE = 0.15
-_BLIND_SHARE = 0.5  # of long runs into a full channel: over before anything may be collected
+_BLIND_SHARE = 0.6  # of long runs into a full channel: over before anything may be collected
 _MILD_SHARE = 0.8
-_ENDED_SHARE = 0.8  # of long runs that a fault ends, not the clock
+_ENDED_SHARE = 0.9  # of long runs that a fault ends, not the clock
 _MILD_HZ, _ROUGH_HZ = (10.0, 20.0, 40.0), (5.0, 10.0)
 
 _ANSWERS = ("ack", "report", "receipt")
@@ -107,7 +107,7 @@ def draw_run(
 
 
 def _draw_long(random: Random, injector: Injector, now_ns: int, blind_s: float) -> RunPlan:
-    sorts_from_s, length_s = blind_s, blind_s + random.uniform(4.0, 12.0)
+    sorts_from_s, length_s = blind_s, blind_s + random.uniform(4.0, 10.0)
     if blind_s and random.random() < _BLIND_SHARE:
         sorts_from_s, length_s = 0.0, random.uniform(0.3, 1.0) * blind_s
     over_s = length_s + 1.0
@@ -124,7 +124,7 @@ def _draw_long(random: Random, injector: Injector, now_ns: int, blind_s: float) 
             _add(injector, random, now_ns, t_s, kind.name, mild=weather.mild)
         t_s += random.expovariate(weather.rate_hz)
     for _ in range(random.choice((0, 1, 2, 4))):
-        kinds = _ABOUT_OPENINGS if random.random() < 0.3 else _LASTING_DRAINING
+        kinds = _ABOUT_OPENINGS if random.random() < 0.5 else _LASTING_DRAINING
         at_s = length_s + random.uniform(0.0, 0.5)
         _add(injector, random, now_ns, at_s, draw_kind(kinds, random).name, mild=weather.mild)
     if random.random() < 0.7:

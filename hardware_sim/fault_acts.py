@@ -264,9 +264,9 @@ def _both_ways() -> list[Kind]:
 
 _ROWS = [
     *_both_ways(),
-    Kind("ack_lost", "ack", 0.6, False, OPENING, swallowed),
-    Kind("report_lost", "report", 0.6, False, OPENING, swallowed),
-    Kind("receipt_lost", "receipt", 0.6, False, OPENING, swallowed),
+    Kind("ack_lost", "ack", 0.8, False, OPENING, swallowed),
+    Kind("report_lost", "report", 0.8, False, OPENING, swallowed),
+    Kind("receipt_lost", "receipt", 0.8, False, OPENING, swallowed),
     Kind("camera_stall", "frame", 0.8, False, WHILE_LOOKING, camera_stalls),
     Kind("frame_lost", "frame", 1.0, False, WHILE_LOOKING, frames_lost),
     Kind("frame_repeated", "frame", 1.0, False, WHILE_LOOKING, frame_repeated),
