@@ -119,6 +119,7 @@ class DetectionVision:
         self._weigh_below_um = weigh_below_um
         self._seed = seed
         self._model = model
+        self._enlarged = np.array(model.enlarged).T
         self._random = Random(f"vision {seed} {run}")
         self._looks: dict[int, _Look] = {}
         self._shown: dict[int, InView] = {}
@@ -276,6 +277,8 @@ class DetectionVision:
         )
         y = body.y_px + (look.off_um[1] + random.gauss(0, errors.white_um)) / self._pitch_um
         seen_um = d_um * math.exp(look.size + random.gauss(0, errors.size_view))
+        if body.spec.kind == "debris" and d_um >= 30.0:
+            seen_um = max(seen_um, d_um + float(np.interp(abs(body.defocus_um), *self._enlarged)))
         double = how == "double" or (how is None and random.random() < look.double)
         made = self._detection(x, y, seen_um, look, split=how == "split", double=double)
         if made is None:

@@ -54,7 +54,7 @@ class TrainSettings(BaseModel):
         default=(0.6, 0.2, 0.2), description="of the crops for training, validation, test"
     )
     max_healthy_loss: float = Field(
-        default=0.03, gt=0, lt=0.5, description="share of the healthy that may be lost"
+        default=0.02, gt=0, lt=0.5, description="share of the healthy that may be lost"
     )
     views: tuple[int, ...] = Field(
         default=(1, 4, 8, 12), min_length=1, description="view counts to choose thresholds for"

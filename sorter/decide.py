@@ -212,9 +212,9 @@ class Decider:
         if n == 0:
             return Reason.UNSEEN
         diameter_um = median(views.diameters_um)
-        deficits_um2 = views.deficits_um2
-        measured = all(map(math.isfinite, deficits_um2))
-        deficit_um2 = median(deficits_um2) if measured else math.inf
+        # Beside another body the light was not measured.
+        measured = [deficit for deficit in views.deficits_um2 if math.isfinite(deficit)]
+        deficit_um2 = median(measured) if 2 * len(measured) > n else math.inf
         if is_speck(diameter_um, deficit_um2, views.speed_um_s, s.speck):
             return Reason.SPECK
         if diameter_um < s.min_diameter_um:

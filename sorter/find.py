@@ -89,6 +89,8 @@ class Finder:
         halvings = Grid.fit(grid.shape, pitch_um, settings.large_pitch_um).halvings
         self._large_level = min(halvings, grid.halvings)
         self._refiners = {level: self._refiner(level) for level in {0, self._large_level}}
+        # What is large enough darkens this many cells in a row, however it lies on them.
+        self._least_cells = max(2, math.ceil(settings.min_diameter_um / self._cell_um))
         self._rim_cells = max(1, round(settings.rim_um / pitch_um / grid.reduction))
         self._mask = np.empty(grid.cells, np.uint8)
         self._pale_core = np.empty(grid.cells, np.uint8)
@@ -161,11 +163,7 @@ class Finder:
         if self._has_pale:  # seldom; shrinking takes a third of the search
             cv2.bitwise_and(pale_core, shrink(part_mask, self._rim_cells), pale_core)
             self._has_pale = cv2.hasNonZero(pale_core)
-        return [
-            (x, y, w, h)
-            for contour, (x, y, w, h) in zip(found, boxes, strict=True)
-            if len(contour) > 1
-        ]
+        return [(x, y, w, h) for x, y, w, h in boxes if max(w, h) >= self._least_cells]
 
     def _close_at_border(
         self, mask: NDArray[Any], found: list[Contour], boxes: Sequence[Sequence[int]]

@@ -22,7 +22,7 @@ from sorter.decide import Decider, DecideSettings, Decision, Reason, Views
 from sorter.detection import Detection
 from sorter.hidden import hides_body
 from sorter.segment import Segmenter
-from sorter.speck import deficit_um2
+from sorter.speck import deficit_um2, stands_alone
 from sorter.track import Arrival, Track
 from sorter.tracker import Tracker
 
@@ -80,7 +80,10 @@ class PixelVision:
     def detect(self, frame: Frame) -> Sequence[Detection]:
         """All objects in a frame; the background learns from it."""
         found = self._segmenter.detect(frame.pixels)
-        return [self._weigh(frame, d) if d.diameter_um < self._weigh_below_um else d for d in found]
+        return [
+            self._weigh(frame, d, found) if d.diameter_um < self._weigh_below_um else d
+            for d in found
+        ]
 
     def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
         """See `sorter.hidden`."""
@@ -96,7 +99,9 @@ class PixelVision:
         """Mean of the background over full scale; None before the first frame."""
         return self._segmenter.light()
 
-    def _weigh(self, frame: Frame, detection: Detection) -> Detection:
+    def _weigh(self, frame: Frame, detection: Detection, found: Sequence[Detection]) -> Detection:
+        if not stands_alone(detection, found):
+            return detection
         deficit = deficit_um2(frame.pixels, detection, pitch_um=self._pitch_um)
         return replace(detection, deficit_um2=deficit)
 

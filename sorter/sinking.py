@@ -47,6 +47,18 @@ class ChannelSettings(BaseModel):
         1.25, gt=0, description="largest true diameter of a small body over that seen"
     )
     least_um: float = Field(30.0, gt=0, description="smallest body that matters, µm")
+    focus_um: float = Field(
+        110.0, ge=0, description="height of the focal plane above the floor, µm"
+    )
+    blur: float = Field(
+        0.04,
+        ge=0,
+        description="standard deviation of the blur over the distance from the focal plane; with 0 "
+        "nothing is told from how sharp a small body is",
+    )
+    rolling_rad_s: tuple[float, float] = Field(
+        (45.0, 85.0), description="how fast small bodies roll, least and most, rad/s"
+    )
 
     def most_acceleration_um_s2(self, speed_um_s: float, diameter_um: float) -> float:
         """How much a body of that speed and diameter can speed up or slow down, µm/s²."""

@@ -25,7 +25,7 @@ from sorter.pulsation import PulsationSettings
 from sorter.sinking import ChannelSettings, passage_s
 
 _FITTED_VIEWS = 6  # with fewer, residuals tell nothing
-_BEAT_LEFT = 0.07  # of its largest shift in the view, at the worst frequency
+_BEAT_LEFT = 0.14  # of its largest shift in the view, at the worst frequency
 
 
 class TrackSettings(BaseModel):
@@ -65,6 +65,28 @@ class TrackSettings(BaseModel):
         description="share by which the flow may speed up or slow down later, while the pump's "
         "beat is not known",
     )
+    enters_um: float = Field(
+        700.0,
+        gt=0,
+        description="where a body that is first seen further downstream must have come out of "
+        "another's outline, from the left edge of the frame, µm",
+    )
+    entangled_from_um: float = Field(
+        60.0, ge=0, description="smaller ones may as well have been too faint until then, µm"
+    )
+    entangled_share: float = Field(
+        0.15,
+        gt=0,
+        le=1,
+        description="share of a track's views that show it together with another body, from "
+        "which on nobody knows which of them was followed",
+    )
+    entangled_tolerance: float = Field(
+        0.15,
+        ge=0,
+        description="share of the way by which the arrival of such a body may be off, and of one "
+        "that came out of another's outline",
+    )
     position_error_um: float = Field(
         4.0,
         gt=0,
@@ -74,6 +96,11 @@ class TrackSettings(BaseModel):
         1.0,
         gt=0,
         description="least standard deviation of a centroid, for arrivals, µm",
+    )
+    roll_um: float = Field(
+        2.0,
+        gt=0,
+        description="least standard deviation of a small body's centroid as it rolls, µm",
     )
     roll_s: float = Field(
         0.1, gt=0, description="how long a rolling body's centroid is off the same way, s"
@@ -114,7 +141,7 @@ class Track:
     """One body, followed through the view.
 
     Positions are µm from the left edge of the frame, times are liquid ns counted from
-    `origin_ns`.
+    `origin_ns`. `together` counts the frames that showed it and another body as one.
     """
 
     id: int
@@ -129,6 +156,7 @@ class Track:
     exposed_error_ns: int
     sightings: list[Sighting] = field(default_factory=list)
     missed: int = 0
+    together: int = 0
     leaving: bool = False
     ended: bool = False
     double: bool = False
@@ -155,9 +183,18 @@ class Track:
         self._diameters_um.append(detection.diameter_um)
         self._deficits_um2.append(detection.deficit_um2)
         self.double |= detection.double
+        self.together += detection.double
         self.last, self.last_x_um, self.last_y_um = detection, x_um, y_um
         self.last_liquid_ns, self.last_exposed_ns = liquid_ns, exposed_ns
         self.missed = 0
+
+    def is_entangled(self) -> bool:
+        """Whether it may be another body's track for a part of the way."""
+        s = self.settings
+        large = self.last.diameter_um >= s.entangled_from_um
+        if large and self.x_um and self.x_um[0] > s.enters_um:
+            return True
+        return self.together > s.entangled_share * len(self.sightings)
 
     def fit(self) -> tuple[float, float, float, float]:
         """(x at the mean time in µm, mean time in s, speed in µm/s, standard error of the speed).
@@ -227,7 +264,6 @@ class Track:
             return None
         times_s = self._times_s(0, beat)
         span_s = float(times_s[-1] - times_s[0])
-        # What the pump leaves after a descent is fitted is alike for all of the view.
         unsure = s.speed_tolerance
         if beat is not None:
             unsure = 0.5 * beat.tolerance_at(self.last_exposed_ns)
@@ -236,10 +272,11 @@ class Track:
             times_s,
             np.array(self.x_um),
             junction_um,
-            diameters_um=diameters_seen_um(diameter_um, median(self._deficits_um2)),
+            diameters_um=diameters_seen_um(diameter_um, self._deficit_um2()),
+            looks_um=diameter_um,
             channel=s.channel,
-            noise_um=math.hypot(s.noise_um, of_pump_um),
-            roll_s=max(s.roll_s, span_s),
+            noise_um=s.roll_um,
+            pump_um=of_pump_um,
         )
 
     def _times_s(self, first: int, beat: Beat | None) -> NDArray[np.float64]:
@@ -285,10 +322,14 @@ class Track:
         channel, diameter_um = self.settings.channel, median(self._diameters_um)
         if diameter_um >= channel.settled_um:
             return 0.0
-        low_um, high_um = diameters_seen_um(diameter_um, median(self._deficits_um2))
+        low_um, high_um = diameters_seen_um(diameter_um, self._deficit_um2())
         likely_um = min(diameter_um, (low_um + high_um) / 2)
         most = channel.most_acceleration_um_s2(self.speed_um_s, likely_um / channel.looks_smaller)
         return 0.5 * most
+
+    def _deficit_um2(self) -> float:
+        """Median over the views in which it stood alone; NaN without any."""
+        return median([d for d in self._deficits_um2 if math.isfinite(d)] or [math.nan])
 
     @property
     def speed_um_s(self) -> float:

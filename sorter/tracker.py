@@ -61,8 +61,10 @@ class Tracker:
                 track = self._begin(detection, exposed_ns, exposed_error_ns, liquid_ns)
             matched.add(track.id)
             self._see(track, detection, frame, exposed_ns, exposed_error_ns, liquid_ns, views)
-        for ids in merged.values():
-            matched |= ids
+        coasting = {i for ids in merged.values() for i in ids} - matched
+        for track in self.tracks:
+            track.together += track.id in coasting
+        matched |= coasting
         ended = self._end(matched, liquid_ns)
         self._to_learn += ended
         return views, ended
@@ -87,15 +89,27 @@ class Tracker:
         return True
 
     def arrival(self, track: Track, junction_um: float, *, ended: bool = False) -> Arrival | None:
-        """Arrival of a track; one seen only a few times moves like a body close to it.
+        """Arrival of a track; None when its views are too few, or their times wrong.
+
+        Where nobody knows which of several bodies was followed, the interval is wider.
+        """
+        if self._lost_views.untimely(track):
+            return None
+        arrival = self._arrival(track, junction_um, ended=ended)
+        if arrival is None or not track.is_entangled():
+            return arrival
+        way_ns = max(0.0, arrival.liquid_ns - track.last_liquid_ns)
+        tolerance_ns = self.settings.entangled_tolerance * way_ns
+        return Arrival(arrival.liquid_ns, arrival.error_ns + tolerance_ns)
+
+    def _arrival(self, track: Track, junction_um: float, *, ended: bool) -> Arrival | None:
+        """The same of a track by itself; one seen only a few times moves like a body close to it.
 
         Fragments and satellites come and go from view to view, and travel with their body. Without
         such a companion a short track's own few views have to do; None when there are too few.
         Where frames were lost, few views are no sign of a fragment: it may be a body that only
         happened to be close, and both arrivals are allowed for.
         """
-        if self._lost_views.untimely(track):
-            return None
         s = self.settings
         beat = self.pulsation.beat_at(track.last_exposed_ns)
         if track.n >= s.short_views:

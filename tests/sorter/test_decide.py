@@ -119,7 +119,7 @@ CASES: Sequence[Case] = (
     ),
     Case(
         "dark, and smaller than anything that matters looks",
-        views(NONE, n=6, diameter_um=28, deficit_um2=800),
+        views(NONE, n=6, diameter_um=27, deficit_um2=800),
         "waste",
         Reason.SPECK,
     ),
@@ -136,14 +136,26 @@ CASES: Sequence[Case] = (
         Reason.TOO_SMALL,
     ),
     Case(
-        "on the floor, in focus, and small",
-        views(NONE, n=6, diameter_um=29, deficit_um2=500, speed_um_s=4_000),
+        "on the floor, out of focus, and small",
+        views(NONE, n=6, diameter_um=30.8, deficit_um2=500, speed_um_s=4_000),
         "waste",
         Reason.SPECK,
     ),
     Case(
-        "on the floor, in focus, and larger",
+        "on the floor, out of focus, and larger",
         views(NONE, n=6, diameter_um=32, deficit_um2=500, speed_um_s=4_000),
+        "waste",
+        Reason.TOO_SMALL,
+    ),
+    Case(
+        "fast, so high above the focus, and small",
+        views(NONE, n=6, diameter_um=31.5, deficit_um2=500, speed_um_s=33_000),
+        "waste",
+        Reason.SPECK,
+    ),
+    Case(
+        "fast, so high above the focus, and larger",
+        views(NONE, n=6, diameter_um=34, deficit_um2=500, speed_um_s=33_000),
         "waste",
         Reason.TOO_SMALL,
     ),

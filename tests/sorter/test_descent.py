@@ -33,15 +33,22 @@ def seen(
     return np.array(times[views]), np.array(places[views]), times[-1]
 
 
-def passage(t_s: Floats, x_um: Floats, diameters_um: tuple[float, float]) -> tuple[float, float]:
+def passage(
+    t_s: Floats,
+    x_um: Floats,
+    diameters_um: tuple[float, float],
+    looks_um: float | None = None,
+) -> tuple[float, float]:
+    """Where nothing is said of how it looks, that tells nothing."""
     found = passage_of_descents_s(
         t_s,
         x_um,
         TO_UM,
         diameters_um=diameters_um,
-        channel=ChannelSettings(),
-        noise_um=1.0,
-        roll_s=0.1,
+        looks_um=looks_um or 0.0,
+        channel=ChannelSettings() if looks_um else ChannelSettings(blur=0.0),
+        noise_um=2.0,
+        pump_um=0.0,
     )
     assert found is not None
     return found
@@ -63,8 +70,8 @@ def test_the_junction_is_passed_within_the_interval(
     t, x, passes_s = seen(diameter_um, height, slip, heavier=heavier)
     noise_um = np.random.default_rng(seed).normal(0.0, 0.7, x.size)
     early_s, late_s = passage(t, x + noise_um, (0.88 * diameter_um, 1.15 * diameter_um))
-    # The grid is coarse: some ms more, or a hundredth and a half of the way.
-    slack_s = 0.005 + 0.015 * (passes_s - t[-1])
+    # The grid is coarse: some ms more, or half a hundredth of the way.
+    slack_s = 0.005 + 0.005 * (passes_s - t[-1])
     assert early_s - slack_s <= passes_s <= late_s + slack_s
 
 
@@ -80,6 +87,21 @@ def test_it_is_narrower_than_what_the_last_motion_allows() -> None:
         by_motion += last - first
         by_descents += late_s - early_s
     assert by_descents < 0.8 * by_motion
+
+
+@pytest.mark.parametrize("height", [0.2, 0.9])
+def test_how_sharp_it_is_tells_whether_it_is_above_the_middle_or_below(height: float) -> None:
+    """The same speed at two heights: sinking, one speeds up and the other slows down."""
+    channel, views = ChannelSettings(), slice(0, 12)
+    t, x, passes_s = seen(30.0, height, 0.8)
+    lowest_um = 15.0
+    highest_um = height_at_view_um(30.0, channel.height_um - lowest_um, FLOW)
+    z_um = lowest_um + height * (highest_um - lowest_um)
+    looks_um = math.hypot(30.0, 2.355 * channel.blur * (z_um - channel.focus_um))
+    blindly = passage(t[views], x[views], (26.0, 35.0))
+    early_s, late_s = passage(t[views], x[views], (26.0, 35.0), looks_um)
+    assert early_s <= passes_s <= late_s
+    assert late_s - early_s < 0.8 * (blindly[1] - blindly[0])
 
 
 def test_a_body_on_the_floor_keeps_its_speed() -> None:
@@ -109,9 +131,10 @@ def test_what_no_descent_shows_has_no_interval() -> None:
         70_000.0 * t,
         TO_UM,
         diameters_um=(30.0, 40.0),
+        looks_um=35.0,
         channel=ChannelSettings(),
-        noise_um=1.0,
-        roll_s=0.1,
+        noise_um=2.0,
+        pump_um=0.0,
     )
     assert none is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sorter.detection import Detection
 from sorter.track import Track, TrackSettings
 from sorter.tracker import Tracker
 from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
@@ -102,6 +103,49 @@ def test_two_known_bodies_under_one_double_coast() -> None:
         ended += gone
     tracks = ended + [t for t in tracker.tracks if not t.ended]
     assert len(tracks) == 2
+
+
+def met_as_one(first: range, number: int) -> Detection:
+    """A body of 15 mm/s, in these frames one with another."""
+    x_um = 200 + 15_000 * number * PERIOD_NS * 1e-9
+    return detection(x_um, 500, 260, double=True) if number in first else detection(x_um, 500, 200)
+
+
+ENTANGLED = {
+    "alone": (range(0), 0, False),
+    "a flicker": (range(5, 7), 0, False),
+    "one with another for half of the way": (range(3, 14), 0, True),
+    "out of another's outline": (range(0), 12, True),
+}
+
+
+@pytest.mark.parametrize("case", ENTANGLED)
+def test_who_was_together_with_another_may_arrive_at_another_time(case: str) -> None:
+    together, first_seen, is_entangled = ENTANGLED[case]
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    for number in range(first_seen, 26):
+        t_ns = number * PERIOD_NS
+        tracker.update(
+            [met_as_one(together, number)],
+            frame=number,
+            exposed_ns=t_ns,
+            exposed_error_ns=0,
+            liquid_ns=float(t_ns),
+        )
+    (track,) = tracker.tracks
+    by_itself, arrival = track.arrival(12_000.0), tracker.arrival(track, 12_000.0)
+    assert by_itself is not None
+    assert arrival is not None
+    wider_ns = arrival.error_ns - by_itself.error_ns
+    way_ns = by_itself.liquid_ns - track.last_liquid_ns
+    assert wider_ns == pytest.approx(0.15 * way_ns if is_entangled else 0.0)
+
+
+def test_a_small_body_that_shows_late_is_not_entangled() -> None:
+    """It may have been too faint until then."""
+    _, ended = follow([(-200.0, 15_000.0, 500.0, 40.0)], hidden=frozenset(range(20)))
+    assert len(ended) == 1
+    assert not ended[0].is_entangled()
 
 
 def test_drain_ends_what_is_in_view() -> None:
