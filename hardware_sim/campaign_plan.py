@@ -83,7 +83,7 @@ class _Weather:
 
 def _draw_weather(random: Random) -> _Weather:
     mild = random.random() < _MILD_SHARE
-    weights = {}
+    weights: dict[str, float] = {}
     for places, factors in _SWARM.items():
         factor = random.choice(factors)
         weights |= {k.name: factor * k.weight for k in _LASTING if k.place in places}
