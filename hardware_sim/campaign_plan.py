@@ -107,7 +107,7 @@ def draw_run(
 
 
 def _draw_long(random: Random, injector: Injector, now_ns: int, blind_s: float) -> RunPlan:
-    sorts_from_s, length_s = blind_s, blind_s + random.uniform(4.0, 10.0)
+    sorts_from_s, length_s = blind_s, blind_s + random.uniform(3.0, 8.0)
     if blind_s and random.random() < _BLIND_SHARE:
         sorts_from_s, length_s = 0.0, random.uniform(0.3, 1.0) * blind_s
     over_s = length_s + 1.0
