@@ -23,7 +23,7 @@ from sorter.life import RunState
 S = 1_000_000_000
 LONG_SHARE = 0.04
 _HANDSHAKE_S = 0.12
-_SHORT_FAULTS = 1.8
+_SHORT_FAULTS = 1.2
 _PAUSED_SHARE = 0.15
 _BLIND_SHARE = 0.6  # of long runs into a full channel: over before anything may be collected
 _MILD_SHARE = 0.8

@@ -271,7 +271,7 @@ _ROWS = [
     Kind("frame_lost", "frame", 1.0, False, WHILE_LOOKING, frames_lost),
     Kind("frame_repeated", "frame", 1.0, False, WHILE_LOOKING, frame_repeated),
     Kind("times_out_of_order", "frame", 1.0, False, WHILE_LOOKING, times_out_of_order),
-    Kind("pump_disobeys", "pump", 2.0, False, ("paused", "ending"), pump_disobeys),
+    Kind("pump_disobeys", "pump", 2.5, False, ("paused", "ending"), pump_disobeys),
     Kind("slow_inference", "inference", 1.0, False, WHILE_SORTING, slow_inference),
     Kind("slow_disk", "record", 1.0, False, WHILE_LOOKING, slow_disk),
     Kind("host_held_up", "host", 1.0, False, ON_THE_WIRE, host_held_up),
