@@ -160,7 +160,9 @@ class Core:
         passed = (raw - self._raw_us) & (self._hal.ticks_period_us - 1)
         self._raw_us = raw
         self._now_us = (self._now_us + passed) & MASK
-        self._uptime_us += passed
+        # More than half a turn: the counter jumped back, and no time has passed that is known.
+        if passed < self._hal.ticks_period_us >> 1:
+            self._uptime_us += passed
         if self._uptime_us >= 1000000:
             self._uptime_s += self._uptime_us // 1000000
             self._uptime_us %= 1000000
