@@ -22,7 +22,7 @@ from hardware_sim.invariants import INVARIANTS, check, hidden_unseen
 from models.bundle import load_bundle
 from sorter.errors import UsageError
 
-FAULTS_A_RIG = 1000
+FAULTS_A_RIG = 300
 UNSAFE_FROM_UM = 30.0
 LEAST_IN_STATE = 100
 _AHEAD = 4

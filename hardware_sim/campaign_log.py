@@ -9,7 +9,8 @@ from typing import Any
 from drivers import protocol as wire
 from hardware_sim.campaign_device import Met, Stay
 from hardware_sim.campaign_parts import CampaignRecord, NotedDispenser, PixelEyes
-from hardware_sim.campaign_plan import CampaignScene, RunPlan
+from hardware_sim.campaign_plan import RunPlan
+from hardware_sim.campaign_scene import CampaignScene
 from hardware_sim.detections import DetectionVision
 from hardware_sim.faults import Struck
 from hardware_sim.gate_log import GateEdge
@@ -74,5 +75,12 @@ class RigLog:
 
     @cached_property
     def answers(self) -> list[tuple[int, Any]]:
-        """What the device said, (host ns, message)."""
-        return [(at_ns, wire.decode_from_device(line.rstrip(b"\n"))) for at_ns, line in self.said]
+        """What the device said, (host ns, message); None for a line that no protocol knows."""
+        return [(at_ns, _message(line)) for at_ns, line in self.said]
+
+
+def _message(line: bytes) -> Any:
+    try:
+        return wire.decode_from_device(line.rstrip(b"\n"))
+    except wire.BadLine:
+        return None

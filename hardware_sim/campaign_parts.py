@@ -32,7 +32,6 @@ from sorter.record_rows import (
     ObjectUpdate,
 )
 
-IDLE_AT_MOST_NS = 2_000_000
 _LOOKS_WITHOUT_TIME = 200_000
 
 
@@ -50,13 +49,15 @@ class RigClock(VirtualClock):
     Args:
         now_ns: it begins there.
         wakes: host time at which there is something to do for an idle host, or None.
+        idle_ns: without anything to do it sleeps so long.
 
     Attributes:
         ends_by_ns: the run must be over by then.
     """
 
-    def __init__(self, now_ns: int, wakes: Callable[[], int | None]) -> None:
+    def __init__(self, now_ns: int, wakes: Callable[[], int | None], idle_ns: int) -> None:
         super().__init__(now_ns)
+        self._idle_ns = idle_ns
         self._wakes = wakes
         self._injector: Injector | None = None
         self._killed_in: int | None = None
@@ -93,12 +94,15 @@ class RigClock(VirtualClock):
         return self._now_ns
 
     def wait_until(self, deadline_ns: int) -> None:
-        """At the deadline or shortly after: when there is something to do, 2 ms later at most."""
+        """At the deadline or later: when there is something to do, or when it has slept enough."""
         if deadline_ns <= self._now_ns:
             return
         wake_ns = self._wakes()
-        latest_ns = deadline_ns + IDLE_AT_MOST_NS
-        self.pass_to(latest_ns if wake_ns is None else min(max(wake_ns, deadline_ns), latest_ns))
+        latest_ns = deadline_ns + self._idle_ns
+        if wake_ns is None or wake_ns <= self._now_ns:  # it does not wait for what has come
+            self.pass_to(latest_ns)
+        else:
+            self.pass_to(min(max(wake_ns, deadline_ns), latest_ns))
 
     def hold(self, ns: int) -> None:
         """The host does nothing for so long."""
@@ -169,6 +173,11 @@ class CampaignRecord(Trace):
         self._broken: Fault | None = None
         self.decided_twice: list[int] = []
         self.settled: set[int] = set()
+
+    @property
+    def broken(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._broken is not None
 
     def _hand(self) -> None:
         """One row more; raises `RecordError` from the fault on that broke the record."""

@@ -1,9 +1,14 @@
-"""What a campaign draws from its seeds: the rig, its runs, and the faults that they meet.
+"""What a campaign draws from its seeds: a rig's runs, and the faults that they meet.
 
 Two sorts of runs. *Long* ones sort: in the first seconds all goes to rest, because what was between
 view and junction when the run began was not seen, and then objects are collected while faults come
 that a run must outlast. *Short* ones end soon, by a fault that must end a run, in the handshake, in
 their first frames or while draining; they are what makes every kind common at a bearable price.
+
+A long run has *weather* of its own: how many faults a second, of which kinds, and whether they are
+mild, so that the run outlasts them and sorts on. Where everything goes wrong at once nothing is
+collected, and much is never tried; so a run leaves some kinds out, by chance (swarm testing: A.
+Groce et al., "Swarm testing", ISSTA 2012).
 """
 
 from __future__ import annotations
@@ -11,47 +16,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from drivers.dispenser import DispenserSettings
-from hardware_sim.demo_rig import DemoSettings, rig_of, scene_of
-from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.fault_acts import KINDS
-from hardware_sim.faults import Injector, draw_kind, draw_u, log_between
-from hardware_sim.scene_settings import SceneSettings
+from hardware_sim.faults import Injector, Kind, draw_kind, draw_u, log_between
 from sorter.life import RunState
-from sorter.settings import RigSettings
 
-FRAME_RATE_HZ = 100.0
 S = 1_000_000_000
-LONG_SHARE = 0.07
+LONG_SHARE = 0.04
 _HANDSHAKE_S = 0.12
-_WEATHER_HZ = (2.0, 5.0, 10.0, 20.0)
-_SHORT_FAULTS = 3
+_SHORT_FAULTS = 1.2
+_PAUSED_SHARE = 0.15
+_BLIND_SHARE = 0.6  # of long runs into a full channel: over before anything may be collected
+_MILD_SHARE = 0.8
+_ENDED_SHARE = 0.9  # of long runs that a fault ends, not the clock
+_MILD_HZ, _ROUGH_HZ = (10.0, 20.0, 40.0), (5.0, 10.0)
+
+_ANSWERS = ("ack", "report", "receipt")
+# Groups of places, and by what their kinds' weights are multiplied in a run, by chance.
+_SWARM: dict[tuple[str, ...], tuple[float, ...]] = {
+    ("to_device", "to_host"): (0.1, 1.0, 1.0),
+    _ANSWERS: (0.0, 0.5, 1.0),
+    # A lost frame keeps the gate shut for a while: many leave no openings.
+    ("frame",): (0.0, 0.0, 0.1, 1.0),
+    ("inference", "record", "host"): (0.0, 0.2, 1.0, 1.0),
+}
 
 ENDING = [kind for kind in KINDS.values() if kind.ends_run]
 _LASTING = [kind for kind in KINDS.values() if not kind.ends_run]
 _LASTING_EARLY = [kind for kind in _LASTING if "connecting" in kind.states]
 # Without openings there are no answers to them.
-_LASTING_BLIND = [kind for kind in _LASTING if kind.place not in ("ack", "report")]
-_ANSWERS = [kind for kind in _LASTING if kind.place in ("ack", "report")]
+_LASTING_BLIND = [kind for kind in _LASTING if kind.place not in _ANSWERS]
+_ABOUT_OPENINGS = [kind for kind in _LASTING if kind.place in _ANSWERS]
 _LASTING_DRAINING = [kind for kind in _LASTING if "draining" in kind.states]
 _ENDING_PAUSED = [kind for kind in ENDING if "paused" in kind.states]
 _LASTING_PAUSED = [kind for kind in _LASTING if "paused" in kind.states]
-_PAUSED_SHARE = 0.15
-_BLIND_WEATHER = 0.4  # share of the weather while a long run collects nothing yet
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignScene:
-    """A rig's settings, all three sides of it."""
-
-    scene: SceneSettings
-    rig: RigSettings
-    device: SimDispenserSettings
-
-    @property
-    def blind_s(self) -> float:
-        """How long the slowest body needs from the view's left edge to the junction, s."""
-        return self.scene.junction_um / self.rig.track.min_speed_um_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,84 +66,28 @@ class RunPlan:
     wishes: tuple[tuple[int, RunState], ...] = ()
 
 
-def rig_of_seed(seed: int) -> CampaignScene:
-    """A rig: its feed, outlets, device, and how near its counter is to a wrap."""
-    random = Random(f"rig {seed}")
-    choice = random.choice
-    demo = DemoSettings(seed=seed, rate_hz=choice((1.5, 3.0, 5.0)), unhealthy=choice((0.1, 0.3)))
-    plain = scene_of(demo)
-    junction_mm = choice((10.0, 6.0))
-    scene = plain.model_copy(
-        update={
-            "gate_log": None,
-            "truth_log": None,
-            "camera": plain.camera.model_copy(update={"frame_rate_hz": FRAME_RATE_HZ}),
-            "flow": plain.flow.model_copy(update={"junction_mm": junction_mm}),
-            "feed": plain.feed.model_copy(
-                update={"lead_in_s": 0.0, "decay_s": 1e6, "debris_per_spheroid": 0.5}
-            ),
-        }
-    )
-    rig = rig_of(demo, scene, "virtual")
-    recheck = choice((False, False, True))
-    bits = choice((30, 32))
-    wraps_in_us = int(log_between(1e6, 60e6, random.random()))
-    device = SimDispenserSettings(
-        seed=seed,
-        outlets=("waste", "collect", "recheck") if recheck else ("waste", "collect"),
-        queue=choice((1, 4, 64, 64)),
-        ticks_bits=bits,
-        clock_offset_us=choice((123_456_789, (1 << bits) - wraps_in_us)),
-        clock_drift_ppm=random.uniform(-100.0, 100.0),
-        link_jitter_ms=choice((0.0, 0.5, 2.0)),
-    )
-    watchdog_ms = choice((100, 300, 1000))
-    assert isinstance(rig.dispenser, DispenserSettings)
-    dispenser = DispenserSettings(
-        least_us_per_byte=rig.dispenser.least_us_per_byte,
-        watchdog_ms=watchdog_ms,
-        ping_ms=watchdog_ms // 5,
-    )
-    junction = rig.junction.model_copy(update={"distance_um": junction_mm * 1e3})
-    outlets = rig.outlets.model_copy(update={"recheck": "recheck" if recheck else None})
-    decide = rig.decide.model_copy(
-        update={
-            "policy": choice(("purity", "purity", "single")),
-            "unsure_band": 0.2,
-            # Bodies show half as often as at 200 frames/s.
-            "speck": rig.decide.speck.model_copy(update={"min_views": 3}),
-        }
-    )
-    rig = rig.model_copy(
-        update={
-            # Likewise: a track of so few views takes its arrival from a body beside it.
-            "track": rig.track.model_copy(update={"short_views": 3}),
-            "dispenser": dispenser,
-            "outlets": outlets,
-            "decide": decide,
-            "junction": junction,
-        }
-    )
-    return CampaignScene(scene, rig, device)
+@dataclass(frozen=True, slots=True)
+class _Weather:
+    """What a long run has to outlast: so many faults a second, of these kinds."""
+
+    rate_hz: float
+    weights: dict[str, float]
+    mild: bool
+
+    def draw(self, random: Random, *, openings: bool) -> Kind | None:
+        """The next fault's kind; None where only openings could meet it, and there are none."""
+        names = list(self.weights)
+        kind = KINDS[random.choices(names, list(self.weights.values()))[0]]
+        return kind if openings or kind.place not in _ANSWERS else None
 
 
-def pixel_rig_of_seed(seed: int) -> CampaignScene:
-    """The same with few bodies, which pass through each other, and with the shipped settings."""
-    light = rig_of_seed(seed)
-    plain = scene_of(DemoSettings(seed=seed, rate_hz=1.0, unhealthy=0.3))
-    scene = plain.model_copy(
-        update={
-            "gate_log": None,
-            "truth_log": None,
-            "flow": light.scene.flow,
-            "feed": plain.feed.model_copy(update={"lead_in_s": 0.4}),
-        }
-    )
-    shipped = rig_of(DemoSettings(seed=seed), scene, "virtual")
-    rig = light.rig.model_copy(
-        update={"camera": shipped.camera, "track": shipped.track, "decide": shipped.decide}
-    )
-    return CampaignScene(scene, rig, light.device)
+def _draw_weather(random: Random) -> _Weather:
+    mild = random.random() < _MILD_SHARE
+    weights: dict[str, float] = {}
+    for places, factors in _SWARM.items():
+        factor = random.choice(factors)
+        weights |= {k.name: factor * k.weight for k in _LASTING if k.place in places}
+    return _Weather(random.choice(_MILD_HZ if mild else _ROUGH_HZ), weights, mild)
 
 
 def draw_run(
@@ -159,30 +100,35 @@ def draw_run(
         first: it is the rig's first; its channel is empty.
     """
     if first or random.random() < LONG_SHARE:
-        return _draw_long(random, injector, now_ns, 1.0 if first else blind_s)
+        return _draw_long(random, injector, now_ns, 0.0 if first else blind_s)
     if random.random() < _PAUSED_SHARE:
         return _draw_paused(random, injector, now_ns)
     return _draw_short(random, injector, now_ns)
 
 
 def _draw_long(random: Random, injector: Injector, now_ns: int, blind_s: float) -> RunPlan:
-    length_s = blind_s + random.uniform(2.5, 8.0)
+    sorts_from_s, length_s = blind_s, blind_s + random.uniform(3.0, 8.0)
+    if blind_s and random.random() < _BLIND_SHARE:
+        sorts_from_s, length_s = 0.0, random.uniform(0.3, 1.0) * blind_s
     over_s = length_s + 1.0
-    if random.random() < 0.6:
-        over_s = random.uniform(blind_s, length_s + 0.6)
+    if random.random() < _ENDED_SHARE:
+        over_s = random.uniform(sorts_from_s, length_s)
+        if random.random() < 0.35:
+            over_s = length_s + random.uniform(0.0, 0.6)  # while it drains
         _add(injector, random, now_ns, over_s, draw_kind(ENDING, random).name)
-    rate_hz = random.choice(_WEATHER_HZ)
-    t_s = random.expovariate(rate_hz)
+    weather = _draw_weather(random)
+    t_s = random.expovariate(weather.rate_hz)
     while t_s < over_s:
-        if t_s > blind_s:
-            _add(injector, random, now_ns, t_s, draw_kind(_LASTING, random).name)
-        elif random.random() < _BLIND_WEATHER:
-            _add(injector, random, now_ns, t_s, draw_kind(_LASTING_BLIND, random).name)
-        t_s += random.expovariate(rate_hz)
-    for _ in range(random.choice((0, 1, 2))):
-        kinds = _ANSWERS if random.random() < 0.4 else _LASTING_DRAINING
-        at_s = length_s + random.uniform(0.0, 0.3)
-        _add(injector, random, now_ns, at_s, draw_kind(kinds, random).name)
+        kind = weather.draw(random, openings=t_s > blind_s)
+        if kind is not None:
+            _add(injector, random, now_ns, t_s, kind.name, mild=weather.mild)
+        t_s += random.expovariate(weather.rate_hz)
+    for _ in range(random.choice((0, 1, 2, 4))):
+        kinds = _ABOUT_OPENINGS if random.random() < 0.5 else _LASTING_DRAINING
+        at_s = length_s + random.uniform(0.0, 0.5)
+        _add(injector, random, now_ns, at_s, draw_kind(kinds, random).name, mild=weather.mild)
+    if random.random() < 0.7:
+        _add(injector, random, now_ns, random.uniform(0.0, length_s), "pump_disobeys")
     wishes: tuple[tuple[int, RunState], ...] = ()
     if random.random() < _PAUSED_SHARE:
         at_s, for_s = random.uniform(0.1, length_s), log_between(0.02, 1.0, random.random())
@@ -232,5 +178,7 @@ def _draw_pause_ns(random: Random) -> int:
     return int(log_between(1e6, 5e8, random.random()))
 
 
-def _add(injector: Injector, random: Random, now_ns: int, at_s: float, kind: str) -> None:
-    injector.add(now_ns + int(at_s * S), kind, draw_u(random))
+def _add(
+    injector: Injector, random: Random, now_ns: int, at_s: float, kind: str, *, mild: bool = False
+) -> None:
+    injector.add(now_ns + int(at_s * S), kind, draw_u(random), mild=mild)

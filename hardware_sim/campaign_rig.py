@@ -29,12 +29,8 @@ from hardware_sim.campaign_parts import (
     PixelEyes,
     RigClock,
 )
-from hardware_sim.campaign_plan import (
-    RunPlan,
-    draw_run,
-    pixel_rig_of_seed,
-    rig_of_seed,
-)
+from hardware_sim.campaign_plan import RunPlan, draw_run
+from hardware_sim.campaign_scene import pixel_rig_of_seed, rig_of_seed
 from hardware_sim.detections import DetectionVision
 from hardware_sim.fault_acts import KINDS, NetworkFailed, Pieces
 from hardware_sim.faults import Fault, Injector, Kind, Place
@@ -60,6 +56,10 @@ from sorter.runner import turn
 START_NS = 1_000_000_000
 _REOPEN_NS = 20_000_000
 _LAST_NS = 3_000_000_000
+# What waits there for the run that ends has waited in vain; the wire goes on.
+_OF_A_RUN: tuple[Place, ...] = (
+    "ack", "report", "receipt", "frame", "inference", "record", "pump",
+)  # fmt: skip
 _RUN_AT_MOST_NS = 60_000_000_000
 _STATES = {
     RunState.IDLE: "connecting",  # the dispenser is armed, the camera started
@@ -124,14 +124,14 @@ class CampaignRig:
         self._bundle = bundle
         self._random = Random(f"campaign {seed}")
         self.scene = pixel_rig_of_seed(seed) if pixels else rig_of_seed(seed)
-        self._clock = RigClock(START_NS, self._wakes)
+        self._clock = RigClock(START_NS, self._wakes, self.scene.idle_ns)
         self._state: Callable[[], str] = lambda: "off"
         self._injector = Injector(KINDS, lambda: self._state(), self._act)
         board_arguments = [make_core] if make_core else []
         self._board = CampaignBoard(
             self.scene.device,
             START_NS,
-            lambda line, now_ns: self._on_line("to_device", line, now_ns),
+            self._to_device,
             self._from_device,
             self._on_hold,
             *board_arguments,
@@ -166,7 +166,7 @@ class CampaignRig:
             )
             self._run(number, plan)
             number += 1
-            self._injector.give_up(("ack", "report", "frame", "inference", "record", "pump"))
+            self._injector.give_up(_OF_A_RUN)
             self._let_pass(plan.pause_ns)
         self._injector.close()
         self._let_pass(_LAST_NS)
@@ -302,8 +302,10 @@ class CampaignRig:
     # -- what wakes the host, and what strikes it ---------------------------------------------
 
     def _wakes(self) -> int | None:
-        times = [t for t in (self._board.out.due_ns(), self._source.due_ns()) if t is not None]
-        return min(times, default=None)
+        line_ns, frame_ns = self._board.out.due_ns(), self._source.due_ns()
+        if line_ns is None or frame_ns is None:
+            return frame_ns if line_ns is None else line_ns
+        return min(line_ns, frame_ns)
 
     def _on_line(self, place: Place, line: bytes, now_ns: int) -> Pieces | None:
         fault = self._injector.take(place, now_ns)
@@ -318,13 +320,16 @@ class CampaignRig:
         fault = self._injector.take("pump", now_ns)
         return 0 if fault is None else int(KINDS[fault.kind].act(fault))
 
+    def _to_device(self, line: bytes, now_ns: int) -> Pieces | None:
+        pieces = self._on_line("receipt", line, now_ns) if line.startswith(b"D ") else None
+        return self._on_line("to_device", line, now_ns) if pieces is None else pieces
+
     def _from_device(self, line: bytes, now_ns: int) -> Pieces | None:
+        pieces = None
         if line.startswith(b"A "):
             pieces = self._on_line("ack", line, now_ns)
         elif line.startswith(b"E "):
             pieces = self._on_line("report", line, now_ns)
-        else:
-            pieces = None
         return self._on_line("to_host", line, now_ns) if pieces is None else pieces
 
     def _on_frame(self, source: FrameSource, raw: RawFrame) -> Any:

@@ -2,8 +2,8 @@
 
 By place, a function takes and gives
 
-* ``to_device``, ``to_host``, ``ack``, ``report``: a fault and a line -> pieces, each with how many
-  ns later than it would have it comes out, and whether what follows has to wait for it;
+* ``to_device``, ``to_host``, ``ack``, ``report``, ``receipt``: a fault and a line -> pieces, each
+  with how many ns later than it would have it comes out, and whether what follows has to wait;
 * ``frame``: a fault, the frame source and a frame -> the frames that reach the queue;
 * ``inference``, ``record``: a fault and the host -> nothing; it may raise, or hold the host up;
 * ``pump``: a fault -> how much later the pump obeys, ns;
@@ -109,7 +109,7 @@ def doubled(fault: Fault, line: bytes) -> Pieces:
 
 def delayed(fault: Fault, line: bytes) -> Pieces:
     """The wire stands still, before the line or in the middle of it."""
-    for_ns = int(log_between(1 * MS, 600 * MS, fault.u[0]))
+    for_ns = fault.lasts_ns(1.0, 600.0)
     if fault.u[1] < 0.5:
         return ((line, for_ns, True),)
     at = int(fault.u[2] * len(line))
@@ -135,10 +135,10 @@ def swallowed(fault: Fault, line: bytes) -> Pieces:
 
 def camera_stalls(fault: Fault, source: FrameSource, raw: RawFrame) -> Sequence[RawFrame]:
     """Nothing comes for 5 ms to half a second, once in a while for longer than the driver waits."""
-    for_ns = log_between(5 * MS, 500 * MS, fault.u[0])
-    if fault.u[1] < 0.004:
+    for_ns = fault.lasts_ns(5.0, 500.0)
+    if fault.u[1] < 0.004 and not fault.mild:
         for_ns = 3_500 * MS
-    source.held_until_ns = raw.received_ns + int(for_ns)
+    source.held_until_ns = raw.received_ns + for_ns
     return (replace(raw, received_ns=source.held_until_ns),)
 
 
@@ -173,7 +173,7 @@ def times_out_of_order(fault: Fault, source: FrameSource, raw: RawFrame) -> Sequ
 
 def slow_inference(fault: Fault, host: Host) -> None:
     """The network takes 2 to 200 ms."""
-    host.hold(int(log_between(2 * MS, 200 * MS, fault.u[0])))
+    host.hold(fault.lasts_ns(2.0, 200.0))
 
 
 def failing_inference(fault: Fault, host: Host) -> None:
@@ -185,7 +185,7 @@ def failing_inference(fault: Fault, host: Host) -> None:
 
 def slow_disk(fault: Fault, host: Host) -> None:
     """Handing a row over takes 0.5 to 100 ms."""
-    host.hold(int(log_between(0.5 * MS, 100 * MS, fault.u[0])))
+    host.hold(fault.lasts_ns(0.5, 100.0))
 
 
 def full_disk(fault: Fault, host: Host) -> None:
@@ -249,7 +249,7 @@ def controller_killed(fault: Fault, rig: Rig) -> bool:
 
 def host_held_up(fault: Fault, rig: Rig) -> bool:
     """The operating system runs something else for 1 to 400 ms."""
-    return rig.hold_up(int(log_between(1 * MS, 400 * MS, fault.u[0])))
+    return rig.hold_up(fault.lasts_ns(1.0, 400.0))
 
 
 def _both_ways() -> list[Kind]:
@@ -264,13 +264,14 @@ def _both_ways() -> list[Kind]:
 
 _ROWS = [
     *_both_ways(),
-    Kind("ack_lost", "ack", 1.0, False, OPENING, swallowed),
-    Kind("report_lost", "report", 1.0, False, OPENING, swallowed),
+    Kind("ack_lost", "ack", 0.8, False, OPENING, swallowed),
+    Kind("report_lost", "report", 0.8, False, OPENING, swallowed),
+    Kind("receipt_lost", "receipt", 0.8, False, OPENING, swallowed),
     Kind("camera_stall", "frame", 0.8, False, WHILE_LOOKING, camera_stalls),
     Kind("frame_lost", "frame", 1.0, False, WHILE_LOOKING, frames_lost),
     Kind("frame_repeated", "frame", 1.0, False, WHILE_LOOKING, frame_repeated),
     Kind("times_out_of_order", "frame", 1.0, False, WHILE_LOOKING, times_out_of_order),
-    Kind("pump_disobeys", "pump", 1.0, False, ("paused", "ending"), pump_disobeys),
+    Kind("pump_disobeys", "pump", 2.5, False, ("paused", "ending"), pump_disobeys),
     Kind("slow_inference", "inference", 1.0, False, WHILE_SORTING, slow_inference),
     Kind("slow_disk", "record", 1.0, False, WHILE_LOOKING, slow_disk),
     Kind("host_held_up", "host", 1.0, False, ON_THE_WIRE, host_held_up),

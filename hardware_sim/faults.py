@@ -20,11 +20,12 @@ from random import Random
 from typing import Any, Literal
 
 Place = Literal[
-    "to_device", "to_host", "ack", "report", "frame", "inference", "record", "pump", "device",
-    "port", "host",
+    "to_device", "to_host", "ack", "report", "receipt", "frame", "inference", "record", "pump",
+    "device", "port", "host",
 ]  # fmt: skip
 AT_ONCE: frozenset[str] = frozenset({"device", "port", "host"})
 MS = 1_000_000
+_MILD_MS = 30.0  # less than a third of the shortest watchdog
 
 OPENING = ("running", "draining")
 WHILE_SORTING = ("priming", *OPENING)
@@ -42,12 +43,20 @@ class Fault:
         at_ns: virtual host time from which it strikes.
         kind: name of a row of `KINDS`.
         u: three numbers from 0 to 1: how bad it is.
+        mild: it does not last so long that it ends a run by itself.
     """
 
     number: int
     at_ns: int
     kind: str
     u: tuple[float, float, float]
+    mild: bool = False
+
+    def lasts_ns(self, least_ms: float, most_ms: float) -> int:
+        """How long it lasts, by ``u[0]``, evenly spread over orders of magnitude."""
+        return int(
+            log_between(least_ms, min(most_ms, _MILD_MS) if self.mild else most_ms, self.u[0]) * MS
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +138,11 @@ class Injector:
         """How many faults there are so far, struck or not."""
         return self._drawn
 
-    def add(self, at_ns: int, kind: str, u: tuple[float, float, float]) -> None:
+    def add(
+        self, at_ns: int, kind: str, u: tuple[float, float, float], *, mild: bool = False
+    ) -> None:
         """A fault that is to strike at ``at_ns``."""
-        fault = Fault(self._drawn, at_ns, kind, u)
+        fault = Fault(self._drawn, at_ns, kind, u, mild)
         self._drawn += 1
         heappush(self._heap, (at_ns, fault.number, fault))
         self.next_ns = self._heap[0][0]

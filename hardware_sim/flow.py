@@ -74,7 +74,8 @@ class FlowSettings(BaseModel):
 
 def liquid_share(height_um: NDArray[np.float64], flow: FlowSettings) -> NDArray[np.float64]:
     """Liquid speed at a height over the *mean* speed; zero at floor and ceiling."""
-    rel = np.clip(height_um / flow.channel_height_um, 0.0, 1.0)
+    # np.clip costs more than its two halves where a few bodies are moved.
+    rel = np.minimum(np.maximum(height_um / flow.channel_height_um, 0.0), 1.0)
     return 4.0 * rel * (1.0 - rel) * (flow.max_mm_s / flow.mean_mm_s)
 
 

@@ -1,22 +1,30 @@
 """What must hold on a rig, whatever strikes it; one function each, over the log of a rig.
 
 None of them asks the controller or the firmware what they think: they use the bodies' truth, the
-gate's pin, the bytes that reached the device, and what was handed to the record. Each gives one
-line for each violation. A new invariant is a function and a row of `INVARIANTS`.
+gate's pin, the bytes that reached the device, and what was handed to the record. A function takes a
+`RigLog` and gives one line for each violation. A new invariant is a function here, or of the device
+alone in `device_invariants`, and a row of `INVARIANTS`.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable
 
 from drivers import protocol as wire
 from drivers.dispenser_settings import DispenserSettings
 from hardware_sim.campaign_log import RigLog, RunLog
+from hardware_sim.device_invariants import (
+    answers_say_why,
+    at_rest_in_the_end,
+    gate_only_as_told,
+    held_in_the_end,
+    pump_only_as_told,
+    queue_is_bounded,
+    speaks_the_protocol,
+    stop_clears_by_its_edge,
+)
 from hardware_sim.forgotten import forgotten
-from hardware_sim.told import Allowed
 from hardware_sim.truth_log import Truth
 from hardware_sim.verdict import TrackRow, judge, match_tracks
 from sorter.liquid import Liquid
@@ -91,50 +99,6 @@ def _unrecorded(run: RunLog) -> list[int]:
     return [sent.command.id for sent in run.dispenser.sent if sent.command.id not in recorded]
 
 
-def gate_only_as_told(log: RigLog) -> list[str]:
-    """The pin leads away from rest only while a line says so that came whole, in time, once, in the
-    present session, and was not withdrawn; and never when the host has been silent too long."""
-    told = log.told
-    wrong = []
-    for stay in log.stays:
-        off_us = stay.on_us if stay.off_us is None else stay.off_us
-        fitting = [o for o in told.openings if (o.boot, o.outlet) == (stay.boot, stay.outlet)]
-        at = _first_untold(fitting, stay.on_us, off_us)
-        if at is not None:
-            after_ms = (at - stay.on_us) / 1e3
-            wrong.append(f"{stay.outlet} from {stay.on_ns} ns on, untold after {after_ms:.2f} ms")
-    return wrong
-
-
-def pump_only_as_told(log: RigLog) -> list[str]:
-    """The pump's output lets it run only from a `FLOW` on that came whole, in the present session,
-    with the emergency stop cleared by its edge; and never when the host is silent for too long."""
-    told = log.told
-    wrong = []
-    for flow in log.flows:
-        off_us = flow.on_us if flow.off_us is None else flow.off_us
-        at = _first_untold([o for o in told.flows if o.boot == flow.boot], flow.on_us, off_us)
-        if at is not None:
-            after_ms = (at - flow.on_us) / 1e3
-            wrong.append(f"pump from {flow.on_ns} ns on, untold after {after_ms:.2f} ms")
-    return wrong
-
-
-def stop_clears_by_its_edge(log: RigLog) -> list[str]:
-    """The device never says that its emergency stop is clear while it is not: it clears by a level
-    0 and then a level 1, both after it was set and with the button let go."""
-    stops = log.told.stops
-    times = [at_ns for at_ns, _ in stops]
-    wrong = []
-    for at_ns, message in log.answers:
-        if not isinstance(message, (wire.Said, wire.Ready)) or message.estop:
-            continue
-        known = bisect_right(times, at_ns)
-        if known and stops[known - 1][1]:
-            wrong.append(f"clear at {at_ns} ns, set since {times[known - 1]} ns")
-    return wrong
-
-
 def holds_before_it_rests(log: RigLog) -> list[str]:
     """The host never sends the gate to rest, nor stops looking, before it has the pump held."""
     wrong = []
@@ -162,61 +126,6 @@ def _from_host(line: bytes) -> object:
         return wire.decode_from_host(line.rstrip(b"\n"))
     except wire.BadLine:
         return None
-
-
-def held_in_the_end(log: RigLog) -> list[str]:
-    """Nobody has spoken for seconds: the pump is held."""
-    return [f"pump since {flow.on_ns}" for flow in log.flows if flow.off_ns is None]
-
-
-def _first_untold(openings: list[Allowed], on_us: int, off_us: int) -> int | None:
-    """The first device time of a stay that no opening covers."""
-    reached = on_us + _TOLERANCE_US
-    for one in sorted(openings, key=lambda one: one.from_us):
-        if one.from_us <= reached:
-            reached = max(reached, one.to_us + _TOLERANCE_US)
-    return None if reached >= off_us else reached
-
-
-def answers_say_why(log: RigLog) -> list[str]:
-    """A damaged line and one of another session are refused, with that reason, and no other is; an
-    opening that lies ahead is not called late; a session knows what ended before it."""
-    told = log.told
-    refused: Counter[tuple[int, str]] = Counter()
-    late: set[tuple[int, int]] = set()
-    begun: dict[int, str] = {}
-    for at_ns, message in log.answers:
-        if isinstance(message, wire.Nak) and message.reason in ("CRC", "SESSION"):
-            refused[at_ns, message.reason] += 1
-        elif isinstance(message, wire.Nak) and message.reason == "LATE":
-            late.add((at_ns, message.id))
-        elif isinstance(message, wire.Ready):
-            begun[at_ns] = message.cause
-    expected = Counter(told.refused)
-    wrong = [f"{reason} not said at {at_ns} ns" for at_ns, reason in expected - refused]
-    wrong += [f"{reason} said at {at_ns} ns" for at_ns, reason in refused - expected]
-    wrong += [f"id {one} called late at {at_ns} ns" for at_ns, one in told.ahead
-              if (at_ns, one) in late]  # fmt: skip
-    for at_ns, cause in told.begun:
-        if begun.get(at_ns, cause) != cause:
-            wrong.append(f"{begun[at_ns]} for {cause} at {at_ns} ns")
-    return wrong
-
-
-def queue_is_bounded(log: RigLog) -> list[str]:
-    """The device never says that it has queued more openings than it holds."""
-    acked = {(m.tag, m.id) for _, m in log.answers if isinstance(m, wire.Ack)}
-    wrong = []
-    for tag, command_id, alive in log.told.queued:
-        held = sum((tag, other) in acked for other in alive)
-        if (tag, command_id) in acked and held >= log.scene.device.queue:
-            wrong.append(f"id {command_id} of session {tag:04X} beside {held} others")
-    return wrong
-
-
-def at_rest_in_the_end(log: RigLog) -> list[str]:
-    """Nobody has spoken for seconds: the gate is at rest."""
-    return [f"{stay.outlet} since {stay.on_ns}" for stay in log.stays if stay.off_ns is None]
 
 
 def only_recorded_commands(log: RigLog) -> list[str]:
@@ -271,7 +180,7 @@ def _overlooked(log: RigLog) -> list[str]:
     bodies = {b.body: b for b in log.truth if b.diameter_um >= _LEAST_UM}
     wrong = []
     for run in log.runs:
-        if run.ended in ("killed", "deadlock", "crash", "RecordError"):
+        if run.record.broken or run.ended in ("killed", "deadlock", "crash"):
             continue  # its books could not be closed
         for number, frames in run.vision.alone.items():
             body = bodies.get(number)
@@ -382,6 +291,7 @@ INVARIANTS: dict[str, Invariant] = {
     "holds_before_it_rests": holds_before_it_rests,
     "held_in_the_end": held_in_the_end,
     "answers_say_why": answers_say_why,
+    "speaks_the_protocol": speaks_the_protocol,
     "queue_is_bounded": queue_is_bounded,
     "at_rest_in_the_end": at_rest_in_the_end,
     "only_recorded_commands": only_recorded_commands,

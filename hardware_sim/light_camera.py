@@ -68,14 +68,13 @@ class LightStage(Stage):
     def skip(self, exposed_ns: int, new_edges: Sequence[Edge]) -> None:
         """Move to a time; whoever touches another then gives way sideways."""
         super().skip(exposed_ns, new_edges)
-        x_um = self._flock.x_um
-        if len(x_um) > 1:
-            order = np.argsort(x_um, kind="stable").tolist()
-            for k, i in enumerate(order):
-                for j in order[k + 1 :]:
-                    if x_um[j] - x_um[i] > _LARGEST_UM:
-                        break
-                    self._push_apart(i, j)
+        x_um = self._flock.x_um.tolist()
+        order = sorted(range(len(x_um)), key=x_um.__getitem__)
+        for k, i in enumerate(order):
+            for j in order[k + 1 :]:
+                if x_um[j] - x_um[i] > _LARGEST_UM:
+                    break
+                self._push_apart(i, j)
 
     def _push_apart(self, i: int, j: int) -> None:
         flock = self._flock
@@ -106,17 +105,19 @@ class LightStage(Stage):
         pitch_um, width_px = settings.optics.pitch_um, settings.camera.width_px
         seconds, flock = self._seconds(self.at_ns), self._flock
         seen: list[InView] = []
-        for i in np.flatnonzero(flock.x_um < self._view_um + _MARGIN_UM).tolist():
-            traveller = flock.travellers[i]
+        places = zip(flock.x_um.tolist(), flock.y_um.tolist(), flock.z_um.tolist(), strict=True)
+        for traveller, (x_um, y_um, z_um) in zip(flock.travellers, places, strict=True):
+            if x_um >= self._view_um + _MARGIN_UM:
+                continue
             entry = traveller.entry
-            x_px = float(flock.x_um[i]) / pitch_um
-            y_px = self._middle_px + float(flock.y_um[i]) / pitch_um
+            x_px = x_um / pitch_um
+            y_px = self._middle_px + y_um / pitch_um
             reach_px = entry.spec.diameter_um / 2 / pitch_um
             if not -reach_px < x_px < width_px + reach_px:
                 continue
             traveller.positions.append((index, round(x_px, 2), round(y_px, 2)))
             angle = entry.rolling_rad_s * (seconds - traveller.entered_s)
-            defocus_um = float(flock.z_um[i]) - settings.focus_um
+            defocus_um = z_um - settings.focus_um
             seen.append(InView(entry.body, entry.group, entry.spec, x_px, y_px, defocus_um, angle))
         return Shown(tuple(seen), _NO_PIXELS)
 

@@ -150,23 +150,14 @@ class Stage:
 
     def _settle_fates(self, before_um: Floats, now_ns: int) -> None:
         """Bodies that passed the junction or got lost since the last call leave the scene."""
-        x_um = self._flock.x_um
-        if not len(x_um):
-            return
+        x_um, lost_um = self._flock.x_um, self._flock.lost_um
         junction_um = self._settings.junction_um
-        lost_at = np.array(
-            [
-                junction_um * 2 if t.entry.lost_um is None else t.entry.lost_um
-                for t in self._flock.travellers
-            ]
-        )
-        lost = x_um >= lost_at
-        arrived = (x_um >= junction_um) & ~lost
-        if not (lost | arrived).any():
+        gone = x_um >= np.minimum(lost_um, junction_um)
+        if not gone.any():
             return
+        lost = x_um >= lost_um
         share = (junction_um - before_um) / np.maximum(x_um - before_um, 1e-9)
         times = self._last_ns + np.clip(share, 0.0, 1.0) * (now_ns - self._last_ns)
-        gone = lost | arrived
         fates = [(bool(lost[i]), int(times[i])) for i in np.flatnonzero(gone)]
         for traveller, (is_lost, t_ns) in zip(self._flock.remove(gone), fates, strict=True):
             self._leave(traveller, None if is_lost else t_ns, lost=is_lost)

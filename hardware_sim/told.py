@@ -14,7 +14,7 @@ from typing import Any
 
 from drivers import protocol as wire
 from hardware_sim.campaign_device import PUMP, Arrived, Booted, Jumped, Met, Pressed
-from hardware_sim.campaign_plan import CampaignScene
+from hardware_sim.campaign_scene import CampaignScene
 
 _MAX_OPENING_US = 5_000_000
 _MAX_AHEAD_US = 60_000_000
@@ -48,7 +48,8 @@ class Told:
         begun: (host ns, what had ended before) of each new session, where there is no doubt.
         stops: (host ns, whether the emergency stop is latched from then on), in order; one that
             the watchdog latches may be told later than it was.
-        queued: (tag of the session, id, ids of the openings that were alive then).
+        queued: (tag of the session, id, ids that the session asked for before and that no receipt
+            had come for): of them, the device holds those that it has acknowledged.
     """
 
     openings: list[Allowed] = field(default_factory=list)
@@ -101,6 +102,7 @@ class _Reader:
     ids: dict[int, tuple[str, int, int]] = field(default_factory=dict)
     cancelled: set[int] = field(default_factory=set)
     alive: dict[int, tuple[str, int, int]] = field(default_factory=dict)
+    unreceipted: list[int] = field(default_factory=list)
 
     def boot(self, at_ns: int) -> None:
         """All is forgotten; what was alive ended when the board was reset, before this."""
@@ -108,7 +110,7 @@ class _Reader:
         self.latch(self.heard_us + self.watchdog_us)
         self.boots += 1
         self.nonce, self.past, self.buffer, self.tripped = 0, [], b"", False
-        self.ids, self.cancelled = {}, set()
+        self.ids, self.cancelled, self.unreceipted = {}, set(), []
 
     def arrived(self, one: Arrived) -> None:
         """Some bytes more."""
@@ -143,6 +145,8 @@ class _Reader:
                 self.end(message.id, now_us)
             elif isinstance(message, wire.Rest):
                 self.end_all(now_us)
+            elif isinstance(message, wire.Done):
+                self.unreceipted = [i for i in self.unreceipted if i not in message.ids]
             elif isinstance(message, (wire.Hold, wire.Flow, wire.Stop, wire.Reset)):
                 self.order(message, now_us)
 
@@ -240,7 +244,7 @@ class _Reader:
                 self.past = [*self.past, self.nonce][-_PAST_SESSIONS:]
             self.nonce = message.session
             self.watchdog_us = message.watchdog_ms * 1000
-            self.ids, self.cancelled = {}, set()
+            self.ids, self.cancelled, self.unreceipted = {}, set(), []
         self.heard_us, self.tripped = now_us, False
 
     def open(self, message: wire.Open, now_us: int) -> None:
@@ -250,6 +254,8 @@ class _Reader:
             return
         self.ids[message.id] = content
         self.told.asked.append((self.nonce, message.id, content))
+        self.told.queued.append((self.nonce & 0xFFFF, message.id, tuple(self.unreceipted)))
+        self.unreceipted.append(message.id)
         ahead_us = (message.open_us - now_us + (1 << 31)) % (1 << 32) - (1 << 31)
         fits = (
             not self.estop
@@ -266,8 +272,6 @@ class _Reader:
             meet = outlet != message.outlet and begin < other_end and other_begin < end
             if meet and self.knows_conflicts:
                 return
-        alive = tuple(i for i, one in self.alive.items() if one[2] > now_us + _IN_DOUBT_US)
-        self.told.queued.append((self.nonce & 0xFFFF, message.id, alive))
         self.alive[message.id] = (message.outlet, begin, end)
         if len(self.alive) > 128:
             self.retire(now_us)

@@ -212,19 +212,21 @@ def _touching(rng: np.random.Generator, radii: list[float]) -> list[tuple[float,
 class Flock:
     """Where all travellers are, moved together.
 
-    Columns of the state are x, y, z, height for the speed, floor, slip, settling, drift; µm, s.
+    Columns of the state are x, y, z, height for the speed, floor, slip, settling, drift, and x at
+    which the body gets lost, infinite where it does not; µm, s.
     """
 
     def __init__(self, flow: FlowSettings) -> None:
         self._flow = flow
         self.travellers: list[Traveller] = []
-        self._state = np.empty((0, 8))
+        self._state = np.empty((0, 9))
 
     def add(self, traveller: Traveller) -> None:
         """Let a body in, where its entry says."""
         e = traveller.entry
         row = [e.x_um, e.y_um, e.z_um, e.flow_z_um, e.floor_um, e.slip, e.settling_um_s]
-        self._state = np.vstack([self._state, [*row, e.drift_um_s]])
+        lost_um = math.inf if e.lost_um is None else e.lost_um
+        self._state = np.vstack([self._state, [*row, e.drift_um_s, lost_um]])
         self.travellers.append(traveller)
 
     def remove(self, gone: NDArray[np.bool_]) -> list[Traveller]:
@@ -251,6 +253,11 @@ class Flock:
         """(n,) height of the centre above the floor."""
         return np.asarray(self._state[:, 2])
 
+    @property
+    def lost_um(self) -> Floats:
+        """(n,) distance downstream at which each body gets lost; infinite for most."""
+        return np.asarray(self._state[:, 8])
+
     def move(self, liquid_um: float, seconds: float) -> None:
         """Move by the liquid's travel since the last call, and settle for that long."""
         s = self._state
@@ -258,7 +265,7 @@ class Flock:
             return
         s[:, 0] += s[:, 5] * liquid_share(s[:, 3], self._flow) * liquid_um
         wall_um = np.maximum(self._flow.channel_width_um / 2, np.abs(s[:, 1]))
-        s[:, 1] = np.clip(s[:, 1] + s[:, 7] * seconds, -wall_um, wall_um)
+        s[:, 1] = np.minimum(np.maximum(s[:, 1] + s[:, 7] * seconds, -wall_um), wall_um)
         fall = (s[:, 6] * seconds)[:, None]
         heights = s[:, 2:4]
         floor = np.minimum(heights, s[:, 4:5])

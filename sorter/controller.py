@@ -15,6 +15,7 @@ from drivers.ports import (
     Clock,
     Dispenser,
     DispenserEvent,
+    Executed,
     Frame,
     LinkBack,
     LinkLost,
@@ -325,6 +326,9 @@ class Controller:
             self._scheduler.acknowledged(event.id)
         elif isinstance(event, Refused):
             self._books.rulings(self._scheduler.refused(event.id, now_ns), now_ns)
+        elif isinstance(event, Executed):
+            rulings = self._scheduler.executed(event.id, event.closed_us, now_ns)
+            self._books.rulings(rulings, now_ns)
         elif isinstance(event, Passed) and self._whereabouts is not None:
             self._whereabouts.passed(event)
         elif isinstance(event, Stopped):

@@ -20,6 +20,11 @@ class LimitSettings(BaseModel):
         None, gt=0, description="end after so long outside the incubator, minutes"
     )
 
+    @property
+    def present(self) -> bool:
+        """Whether there is any."""
+        return (self.collected, self.volume_ul, self.outside_min) != (None, None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:

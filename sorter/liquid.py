@@ -76,6 +76,8 @@ class Liquid:
 
     def at(self, time_ns: int, openings: Sequence[Opening]) -> float:
         """Liquid time (ns) of one host time; `openings` must not overlap."""
+        if not openings:
+            return float(time_ns)
         return float(self.many(np.array([time_ns], dtype=np.int64), openings)[0])
 
     def many(self, times_ns: NDArray[np.int64], openings: Sequence[Opening]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sorter.decide import Reason
 from sorter.liquid import Liquid, Opening
 from sorter.opening_plan import JunctionSettings, window
 from sorter.under_way import Body
@@ -20,32 +21,37 @@ class RefusedBodies:
     def __init__(self, liquid: Liquid, junction: JunctionSettings) -> None:
         self._liquid = liquid
         self._guard_ns = junction.guard_ns
-        self._bodies: dict[int, Body] = {}
+        self._bodies: dict[int, tuple[Body, Reason]] = {}
 
-    def add(self, body: Body) -> None:
-        """A body whose command will never act."""
-        self._bodies[body.id] = body
+    def add(self, body: Body, reason: Reason) -> None:
+        """A body whose command acts no more, and why it then goes to rest."""
+        self._bodies[body.id] = body, reason
 
     def clear(self) -> None:
         """Nothing is under way any more."""
         self._bodies.clear()
 
-    def served(self, opening: Opening, openings: Sequence[Opening]) -> None:
-        """An opening is over: whom it may have let in, it has, and that stands."""
-        for body in list(self._bodies.values()):
-            if self._may_enter(body, opening, openings):
+    def passed(self, now_ns: int, openings: Sequence[Opening]) -> None:
+        """Whom an opening may have let in by now, it has, and that stands.
+
+        Asked while all openings are known that moved the liquid before: later nobody can tell.
+        """
+        for body, _ in list(self._bodies.values()):
+            theirs = window(body.arrival, self._liquid, openings)
+            is_past = theirs.late_ns + self._guard_ns < now_ns
+            if is_past and any(self._may_enter(body, o, openings) for o in openings):
                 del self._bodies[body.id]
 
-    def take_unserved(self, openings: Sequence[Opening]) -> list[Body]:
+    def take_unserved(self, openings: Sequence[Opening]) -> list[tuple[Body, Reason]]:
         """Those that none of the openings may let in; they are not kept any longer."""
         if not self._bodies:
             return []
         unserved = [
-            body
-            for body in self._bodies.values()
+            (body, reason)
+            for body, reason in self._bodies.values()
             if not any(self._may_enter(body, o, openings) for o in openings)
         ]
-        for body in unserved:
+        for body, _ in unserved:
             del self._bodies[body.id]
         return unserved
 

@@ -254,6 +254,8 @@ def _over(
     """What ends the run now, and in words; None while nothing does."""
     if until_ns is not None and now_ns >= until_ns:
         return "run", "time is over"
+    if not rig.limits.present:
+        return None
     limit = reached(controller.progress(now_ns), rig.limits)
     return limit and (f"limit:{limit[0]}", limit[1])
 

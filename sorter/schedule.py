@@ -9,6 +9,7 @@ an opening is a conflict. What comes to light later withdraws a command that was
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from drivers.ports import Command, Dispenser
@@ -61,6 +62,7 @@ class Scheduler:
         self._shadow = shadow
         self._bodies: dict[int, Body] = {}
         self._sent: dict[int, Sent] = {}
+        self._withdrawn: dict[int, Sent] = {}  # as it was sent, until the device tells its end
         self._refused = RefusedBodies(liquid, junction)
         self._moves_otherwise = False
         self._unsure: set[int] = set()
@@ -106,15 +108,12 @@ class Scheduler:
         self._next_blind_id -= 1
         self._bodies[body.id] = body
 
-    def decided(
-        self, object_id: int, arrival: Arrival, decision: Decision, now_ns: int
-    ) -> list[Ruling]:
-        """A body's decision. Returns what it undid: commands that would have let it in."""
+    def decided(self, object_id: int, arrival: Arrival, decision: Decision, now_ns: int) -> None:
+        """A body's decision. Commands that would let it in elsewhere are withdrawn."""
         body = Body(object_id, arrival, decision.outlet, decision)
         self._bodies[object_id] = body
-        if decision.outlet == self._outlets.collect:
-            return []
-        return self._withdraw_for(body, now_ns)
+        if decision.outlet != self._outlets.collect:
+            self._withdraw_for(body, now_ns)
 
     def forget(self, object_id: int) -> None:
         """A track that turned out to be nothing."""
@@ -153,11 +152,27 @@ class Scheduler:
         other openings are looked at again.
         """
         self._unsure.discard(command_id)
-        sent = self._sent.pop(command_id, None)
+        withdrawn = self._withdrawn.pop(command_id, None)
+        sent = self._sent.pop(command_id, withdrawn)
         if sent is None:
             return []
         self._openings = merge([s.opening for s in self._sent.values()])
-        self._refused.add(sent.body)
+        self._refused.add(sent.body, Reason.CONFLICT if withdrawn else Reason.LATE)
+        self._moves_otherwise = True
+        return self._look_again(now_ns)
+
+    def executed(self, command_id: int, closed_us: int, now_ns: int) -> list[Ruling]:
+        """The device has opened and closed. What was withdrawn was open all the same, until now:
+        its object goes to rest where it comes later."""
+        sent = self._withdrawn.pop(command_id, None)
+        if sent is None:
+            return []
+        closes_ns = self._dispenser.to_host_ns(closed_us) + int(self._junction.valve_off_ms * 1e6)
+        closed = replace(sent.opening, close_ns=max(closes_ns, sent.opening.open_ns))
+        self._sent[command_id] = Sent(sent.command, sent.body, closed, withdrawn=True)
+        self._openings = merge([s.opening for s in self._sent.values()])
+        if sent.object_id in self._bodies:
+            self._refused.add(sent.body, Reason.CONFLICT)
         self._moves_otherwise = True
         return self._look_again(now_ns)
 
@@ -166,7 +181,7 @@ class Scheduler:
         rulings: list[Ruling] = []
         for body in list(self._bodies.values()):
             if body.decision and body.command_id is None and body.outlet != self._outlets.rest:
-                rulings += self._to_rest(body.id, reason, now_ns=None)
+                rulings += self._rest(body, reason, now_ns=None)
         return rulings
 
     def hold(self, now_ns: int) -> list[Ruling]:
@@ -176,7 +191,8 @@ class Scheduler:
         have let it in.
         """
         on_ns = int(self._junction.valve_on_ms * 1e6)
-        begun = [s for s in self._sent.values() if s.opening.open_ns - on_ns < now_ns]
+        sent = [*self._sent.values(), *self._withdrawn.values()]
+        begun = [s for s in sent if s.opening.open_ns - on_ns < now_ns]
         may_be_in = {s.object_id for s in begun}
         waiting = [b for b in self._bodies.values() if b.outlet not in (None, self._outlets.rest)]
         for body in waiting:
@@ -184,6 +200,7 @@ class Scheduler:
             same = (s.opening for s in begun if s.opening.outlet == body.outlet)
             may_be_in |= {body.id for o in same if theirs.overlaps(o, self._junction.guard_ns)}
         self._sent.clear()
+        self._withdrawn.clear()
         self._unsure.clear()
         self._refused.clear()
         self._openings = ()
@@ -191,7 +208,7 @@ class Scheduler:
             ruling
             for body in waiting
             if body.id not in may_be_in
-            for ruling in self._to_rest(body.id, Reason.HELD, now_ns=None)
+            for ruling in self._rest(body, Reason.HELD, now_ns=None)
         ]
         self._bodies.clear()
         self._unseen_from_ns = None
@@ -199,6 +216,8 @@ class Scheduler:
 
     def _due(self, now_ns: int) -> list[Body]:
         """Bodies whose command may have to go out now, earliest arrival first."""
+        if not self._bodies:
+            return []
         lead_ns = (
             (self._settings.lead_ms + self._junction.valve_on_ms) * 1e6
             + self._junction.guard_ns
@@ -227,17 +246,17 @@ class Scheduler:
         soonest_ns = now_ns + int(self._settings.min_lead_ms * 1e6)
         if move_ns < soonest_ns:
             if not stands_until(self._openings, body.outlet, soonest_ns, self._junction):
-                return self._to_rest(body.id, Reason.LATE, now_ns)
+                return self._rest(body, Reason.LATE, now_ns)
             move_ns = soonest_ns
         if self._reaches_into_the_unseen(opening):
             if move_ns > soonest_ns:
                 return []  # the next frame may tell
-            return self._to_rest(body.id, Reason.LATE, now_ns)
+            return self._rest(body, Reason.LATE, now_ns)
         if next(self._met(body, opening, now_ns), None) is None:
             return [self._send(body, opening, move_ns, now_ns)]
         narrower = self._beside(body, opening, soonest_ns, now_ns)
         if narrower is None:
-            return self._to_rest(body.id, Reason.CONFLICT, now_ns)
+            return self._rest(body, Reason.CONFLICT, now_ns)
         return [self._send(body, narrower, self._moves_ns(narrower), now_ns)]
 
     def _beside(self, body: Body, opening: Opening, soonest_ns: int, now_ns: int) -> Opening | None:
@@ -303,39 +322,30 @@ class Scheduler:
         under_way = UnderWay(bodies, self._sent, self._unsure, self._openings, bound_ns, now_ns)
         return self._conflicts.met(body, opening, under_way)
 
-    def _withdraw_for(self, body: Body, now_ns: int) -> list[Ruling]:
+    def _withdraw_for(self, body: Body, now_ns: int) -> None:
         """Withdraw commands that would let `body` in where it is not bound for."""
         theirs = self._conflicts.window(body, self._openings)
         guard_ns = self._conflicts.guard_ns(self._bound_ns(now_ns))
-        rulings: list[Ruling] = []
         for sent in list(self._sent.values()):
-            if self._sent.get(sent.command.id) is not sent:
-                continue  # one withdrawn before took it along
             coming = sent.opening.close_ns > now_ns and not sent.withdrawn
             elsewhere = sent.opening.outlet != body.outlet
             if coming and elsewhere and theirs.overlaps(sent.opening, guard_ns):
-                rulings += self._withdraw(sent, now_ns)
-        return rulings
+                self._withdraw(sent, now_ns)
 
-    def _withdraw(self, sent: Sent, now_ns: int) -> list[Ruling]:
-        """Take a command back; its object goes to rest, unless it may have gone in already."""
+    def _withdraw(self, sent: Sent, now_ns: int) -> None:
+        """Take a command back. What becomes of its object, the device's answer tells: it may hear
+        of it too late."""
         self._dispenser.cancel(sent.command.id, now_ns)
-        del self._sent[sent.command.id]
-        last_in_ns = now_ns
+        self._withdrawn[sent.command.id] = self._sent.pop(sent.command.id)
         if sent.opening.open_ns - int(self._junction.valve_on_ms * 1e6) < now_ns:
             # The valve has been told to open: it closes as soon as it can, and the liquid has
             # jumped and will jump back.
             closes_ns = max(now_ns + int(self._junction.valve_off_ms * 1e6), sent.opening.open_ns)
-            closed = Opening(sent.opening.outlet, sent.opening.open_ns, closes_ns)
+            closed = replace(sent.opening, close_ns=closes_ns)
             kept = Sent(sent.command, sent.body, closed, withdrawn=True)
             self._sent[sent.command.id] = kept
-            last_in_ns = closes_ns + self._junction.guard_ns
         self._openings = merge([s.opening for s in self._sent.values()])
         self._moves_otherwise = True
-        body = self._bodies.get(sent.object_id)
-        if body is None or self._conflicts.window(body, self._openings).early_ns < last_in_ns:
-            return []
-        return self._to_rest(sent.object_id, Reason.CONFLICT, now_ns)
 
     def _look_again(self, now_ns: int) -> list[Ruling]:
         """Where an opening fell away, the liquid moves otherwise than all others were planned for:
@@ -345,15 +355,10 @@ class Scheduler:
             self._moves_otherwise = False
             for body in list(self._bodies.values()):
                 if self._sent and body.outlet not in (None, self._outlets.collect):
-                    rulings += self._withdraw_for(body, now_ns)
-            for body in self._refused.take_unserved(self._openings):
-                rulings += self._rest(body, Reason.LATE, now_ns)
+                    self._withdraw_for(body, now_ns)
+            for body, reason in self._refused.take_unserved(self._openings):
+                rulings += self._rest(body, reason, now_ns)
         return rulings
-
-    def _to_rest(self, object_id: int, reason: Reason, now_ns: int | None) -> list[Ruling]:
-        """Rule an object that is under way to rest."""
-        body = self._bodies.get(object_id)
-        return [] if body is None else self._rest(body, reason, now_ns)
 
     def _rest(self, body: Body, reason: Reason, now_ns: int | None) -> list[Ruling]:
         """Rule a body to rest; given a time, what would let it in is withdrawn."""
@@ -361,8 +366,9 @@ class Scheduler:
             return []
         before, body.decision = body.decision, self._changed(body.decision, reason)
         body.outlet = self._outlets.rest
-        own = [Ruling(body.id, before, body.decision, None)]
-        return own if now_ns is None else own + self._withdraw_for(body, now_ns)
+        if now_ns is not None:
+            self._withdraw_for(body, now_ns)
+        return [Ruling(body.id, before, body.decision, None)]
 
     def _changed(self, decision: Decision, reason: Reason) -> Decision:
         return Decision(self._outlets.rest, reason, decision.p_unhealthy, decision.p_other)
@@ -373,6 +379,7 @@ class Scheduler:
         Call with each frame, and only then: a replay leaves idle steps out, and what is forgotten
         earlier or later shifts the liquid's time by some hundred ns.
         """
+        self._refused.passed(now_ns, self._openings)
         slack_ns = 2 * self._liquid.jump_ns + self._junction.guard_ns
         gone = [
             b.id
@@ -385,6 +392,7 @@ class Scheduler:
         old = [c for c, s in self._sent.items() if s.opening.close_ns < old_ns]
         for command_id in old:
             self._unsure.discard(command_id)
-            self._refused.served(self._sent.pop(command_id).opening, self._openings)
+            self._withdrawn.pop(command_id, None)
+            del self._sent[command_id]
         if old:
             self._openings = merge([s.opening for s in self._sent.values()])

@@ -174,9 +174,7 @@ class Sorting:
         if decision.reason is Reason.SPECK:
             self._scheduler.forget(track.id)  # it may go anywhere
         else:
-            self._books.rulings(
-                self._scheduler.decided(track.id, arrival, decision, now_ns), now_ns
-            )
+            self._scheduler.decided(track.id, arrival, decision, now_ns)
 
     def _entered(self, row: ObjectRow, decided: DecidedObject, arrival: Arrival) -> None:
         """Have the junction's watch expect an object at the arrival that the gate goes by."""

@@ -160,7 +160,9 @@ class Core:
         passed = (raw - self._raw_us) & (self._hal.ticks_period_us - 1)
         self._raw_us = raw
         self._now_us = (self._now_us + passed) & MASK
-        self._uptime_us += passed
+        # More than half a turn: the counter jumped back, and no time has passed that is known.
+        if passed < self._hal.ticks_period_us >> 1:
+            self._uptime_us += passed
         if self._uptime_us >= 1000000:
             self._uptime_s += self._uptime_us // 1000000
             self._uptime_us %= 1000000
@@ -339,7 +341,8 @@ class Core:
         """Say what became of a command, as often as it is asked."""
         tag = self._session & 0xFFFF
         if slot.state == DONE:
-            length_us = min(since(slot.closed_us, slot.opened_us), 0xFFFFFF)
+            # A counter that jumps back makes it negative, which no line can carry.
+            length_us = max(0, min(since(slot.closed_us, slot.opened_us), 0xFFFFFF))
             self._say("E %04X %X %08X %06X" % (tag, slot.id, slot.opened_us, length_us))
         elif slot.state == REFUSED:
             self._nak(tag, slot.id, slot.reason)

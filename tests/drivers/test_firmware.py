@@ -95,6 +95,27 @@ def test_a_stalled_board_never_opens_after_the_end() -> None:
     assert board.events == ["2000 < N 0001 1 MISSED"]
 
 
+def test_a_counter_that_jumps_back_while_it_is_open_makes_no_line_of_its_own() -> None:
+    board = SteppedBoard()
+    board.arm()
+    board.say(f"O 5EED0001 7 collect {board.time(1_000)} 00C350")
+    board.run_to(2_000)
+    assert board.events[-1] == "1000 gate collect"
+    board.start_us -= 500_000
+    (report,) = [line for line in board.say("REST 5EED0001 0003") if line.startswith("E ")]
+    assert report.endswith(" 000000")
+
+
+def test_an_order_that_comes_late_moves_no_pump_though_the_counter_jumped_back() -> None:
+    board = SteppedBoard()
+    board.arm()
+    board.say("HOLD 5EED0001 0018")
+    board.start_us -= 100
+    board.events.clear()
+    board.say("FLOW 5EED0001 0016")
+    assert not [line for line in board.events if "pump flows" in line]
+
+
 def test_what_no_line_feed_ends_is_bounded() -> None:
     board = SteppedBoard()
     board.core.feed(b"x" * 10_000 + b"\n")

@@ -10,11 +10,14 @@ from drivers import protocol as wire
 from hardware_sim.campaign import RigResult, result_of, run_campaign, run_rig, sub_seed
 from hardware_sim.campaign_device import Stay
 from hardware_sim.campaign_log import RigLog
+from hardware_sim.campaign_parts import CampaignRecord, RigClock
 from hardware_sim.campaign_rig import CampaignRig
 from hardware_sim.fault_acts import KINDS
+from hardware_sim.faults import Injector
 from hardware_sim.invariants import INVARIANTS, check
 from models.bundle import load_bundle
-from sorter.errors import UsageError
+from sorter.errors import RecordError, UsageError
+from sorter.record_rows import EventRow
 
 FAULTS = 500
 
@@ -56,8 +59,8 @@ def test_runs_end_in_many_ways_and_the_next_one_begins(result: RigResult) -> Non
 
 
 def test_any_number_of_processes_gives_the_same_campaign() -> None:
-    alone = run_campaign(2 * 60, 4, workers=1, faults_a_rig=60)
-    shared = run_campaign(2 * 60, 4, workers=2, faults_a_rig=60)
+    alone = run_campaign(500, 4, workers=1, faults_a_rig=60)
+    shared = run_campaign(500, 4, workers=2, faults_a_rig=60)
     assert shared.report() == alone.report()
     assert len(alone.rigs) >= 2
     assert alone.rigs[0].digest != alone.rigs[1].digest
@@ -100,6 +103,12 @@ def test_a_stop_that_is_said_to_be_clear_while_it_is_set_is_found(log: RigLog) -
     assert set(check(meddled)) == {"stop_clears_by_its_edge"}
 
 
+def test_a_line_that_no_protocol_knows_is_found(log: RigLog) -> None:
+    line = wire.frame("E 0001 10 FE2608D5 -253C75F6")
+    meddled = replace(log, said=[*log.said, (log.ended_ns, line)])
+    assert set(check(meddled)) == {"speaks_the_protocol"}
+
+
 def test_a_gate_that_rests_while_it_flows_is_found(log: RigLog) -> None:
     run = next(run for run in log.runs if run.wrote)
     nonce = run.nonce
@@ -129,6 +138,23 @@ def test_a_run_that_hangs_or_breaks_is_found(log: RigLog) -> None:
         broken = replace(log.runs[-1], ended=ended, error="of no kind")
         meddled = replace(log, runs=[*log.runs[:-1], broken])
         assert check(meddled) == {name: [f"run {broken.number}: of no kind"]}
+
+
+@pytest.mark.parametrize("kind", ["recorder_killed", "full_disk"])
+def test_a_body_that_no_object_tells_of_is_found_unless_the_record_broke(
+    log: RigLog, kind: str
+) -> None:
+    run = max(log.runs, key=lambda run: len(run.record.objects))
+    injector = Injector(KINDS, lambda: "running", lambda fault, kind: True)
+    record = CampaignRecord(injector, RigClock(0, lambda: None, 1))
+    forgot = replace(log, runs=[replace(run, ended="DeviceResetError", record=record)])
+    assert "objects_accounted_for" in check(forgot)
+    injector.add(0, kind, (0.5, 0.5, 0.5))
+    injector.fire(0)
+    with pytest.raises(RecordError):
+        record.event(EventRow(0, "info", "ready", ""))
+    assert record.broken
+    assert "objects_accounted_for" not in check(forgot)
 
 
 def test_every_invariant_holds_on_a_rig_without_runs(log: RigLog) -> None:

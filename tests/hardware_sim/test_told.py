@@ -6,7 +6,7 @@ import pytest
 
 from drivers import protocol as wire
 from hardware_sim.campaign_device import Arrived, Booted, Jumped, Met, Pressed
-from hardware_sim.campaign_plan import rig_of_seed
+from hardware_sim.campaign_scene import rig_of_seed
 from hardware_sim.told import Told, told_by
 
 NONCE, MS = 0xABCD0123, 1_000

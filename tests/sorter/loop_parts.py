@@ -36,7 +36,8 @@ def detection(
 
 
 class NotedDispenser:
-    """Host and device time are the same; commands and withdrawals are kept.
+    """Host and device time are the same; commands and withdrawals are kept, and which of these were
+    answered.
 
     It stands for the device's *driver* in tests of the schedule, which must not depend on a link;
     driver and firmware are tested on real ports elsewhere.
@@ -45,6 +46,7 @@ class NotedDispenser:
     def __init__(self, bound_us: int = 0) -> None:
         self.sent: list[Command] = []
         self.cancelled: dict[int, int] = {}
+        self.answered: set[int] = set()
         self.bound_us = bound_us
 
     def guarantees(self) -> Guarantees:
