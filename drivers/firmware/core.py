@@ -148,8 +148,7 @@ class Core:
     def _urgent(self, now: int) -> None:
         # A stop that is due with an edge comes first: the gate then does not move at all.
         self._safety.watch(now)
-        pressed = int(self._hal.pedal()) | 2 * int(self._safety.pin)
-        self._inputs.switches.mask = pressed
+        self._inputs.switches.mask = int(self._hal.pedal()) | 2 * int(self._safety.pin)
         if self._session and not self._tripped and since(now, self._heard_us) >= self._watchdog_us:
             self._trip(now)
         self._openings.edges(now)
@@ -160,9 +159,8 @@ class Core:
         passed = (raw - self._raw_us) & (self._hal.ticks_period_us - 1)
         self._raw_us = raw
         self._now_us = (self._now_us + passed) & MASK
-        # More than half a turn: the counter jumped back, and no time has passed that is known.
-        if passed < self._hal.ticks_period_us >> 1:
-            self._uptime_us += passed
+        jumped_back = passed >= self._hal.ticks_period_us >> 1
+        self._uptime_us += 0 if jumped_back else passed
         if self._uptime_us >= 1000000:
             self._uptime_s += self._uptime_us // 1000000
             self._uptime_us %= 1000000
@@ -341,7 +339,6 @@ class Core:
         """Say what became of a command, as often as it is asked."""
         tag = self._session & 0xFFFF
         if slot.state == DONE:
-            # A counter that jumps back makes it negative, which no line can carry.
             length_us = max(0, min(since(slot.closed_us, slot.opened_us), 0xFFFFFF))
             self._say("E %04X %X %08X %06X" % (tag, slot.id, slot.opened_us, length_us))
         elif slot.state == REFUSED:

@@ -1,0 +1,95 @@
+"""What the schedule makes of commands that the device refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from sorter.decide import Reason
+from sorter.schedule import Scheduler
+from tests.sorter.loop_parts import MS, NotedDispenser, arrival, healthy, scheduler, unhealthy
+from tests.sorter.test_schedule import answer, turn
+
+
+def test_a_refused_command_sends_its_object_to_rest() -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    turn(plan, 500, 930)
+    (ruling,) = plan.refused(dispenser.sent[0].id, 935 * MS)
+    assert ruling.decision.outlet == "waste"
+    assert plan.openings == ()
+
+
+def two_in_one_opening(at_ms: int) -> tuple[Scheduler, NotedDispenser]:
+    """Two healthy bodies at 1.0 and 1.04 s, each with its command, and the time is `at_ms`."""
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    plan.decided(2, arrival(1_040), healthy(), 500 * MS)
+    turn(plan, 500, at_ms)
+    assert [c.outlet for c in dispenser.sent] == ["collect", "collect"]
+    return plan, dispenser
+
+
+@pytest.mark.parametrize("at_ms", [950, 1_000, 1_200])
+def test_a_refused_body_that_the_opening_of_another_lets_in_keeps_its_decision(at_ms: int) -> None:
+    plan, dispenser = two_in_one_opening(at_ms)
+    assert plan.refused(dispenser.sent[1].id, at_ms * MS) == []
+    assert turn(plan, at_ms + 5, 4_000) == []
+    assert dispenser.cancelled == {}
+
+
+@pytest.mark.parametrize("at_ms", [950, 1_000, 1_200])
+def test_a_pause_leaves_whom_the_opening_of_another_may_have_let_in(at_ms: int) -> None:
+    plan, dispenser = two_in_one_opening(at_ms)
+    assert plan.refused(dispenser.sent[1].id, at_ms * MS) == []
+    assert plan.hold(at_ms * MS) == []
+
+
+@pytest.mark.parametrize("at_ms", [950, 1_200])
+def test_where_both_are_refused_both_go_to_rest(at_ms: int) -> None:
+    plan, dispenser = two_in_one_opening(at_ms)
+    assert plan.refused(dispenser.sent[1].id, at_ms * MS) == []
+    rulings = plan.refused(dispenser.sent[0].id, (at_ms + 5) * MS)
+    assert {(r.object_id, r.decision.outlet) for r in rulings} == {(1, "waste"), (2, "waste")}
+
+
+def test_a_refusal_that_is_heard_when_the_body_has_passed_still_tells_where_it_went() -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    turn(plan, 500, 1_900)
+    (ruling,) = plan.refused(dispenser.sent[0].id, 1_900 * MS)
+    assert (ruling.object_id, ruling.decision.outlet) == (1, "waste")
+
+
+def test_an_opening_that_falls_away_no_longer_carries_others_past_the_next_one() -> None:
+    """The jump of the first opening would have carried the unhealthy one past the second."""
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000, 40), healthy(), 500 * MS)
+    plan.decided(2, arrival(1_106, 1), unhealthy(), 500 * MS)
+    plan.decided(3, arrival(1_130, 1), healthy(), 500 * MS)
+    turn(plan, 500, 950)
+    plan.acknowledged(dispenser.sent[0].id)
+    turn(plan, 950, 1_055)
+    first, second = dispenser.sent
+    rulings = plan.refused(first.id, 1_055 * MS)
+    assert [r.object_id for r in rulings] == [1]
+    assert set(dispenser.cancelled) == {second.id}
+    assert [r.object_id for r in answer(plan, dispenser, 1_055)] == [3]
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_nobody_relies_on_the_jump_of_an_opening_that_may_be_refused(confirmed: bool) -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000, 40), healthy(), 500 * MS)
+    plan.decided(2, arrival(1_106, 1), unhealthy(), 500 * MS)
+    plan.decided(3, arrival(1_130, 1), healthy(), 500 * MS)
+    turn(plan, 500, 950)
+    if confirmed:
+        plan.acknowledged(dispenser.sent[0].id)
+    rulings = turn(plan, 950, 1_055)
+    third = [r.decision.reason for r in rulings if r.object_id == 3]
+    assert third == [Reason.HEALTHY if confirmed else Reason.CONFLICT]
