@@ -109,7 +109,7 @@ def test_ctrl_c_before_anything_starts() -> None:
     with running("demo", "--help") as command:
         command.interrupt()
         code = command.end()
-    # Before Python has come to this project's first line: the signal itself, or 1 from its start-up.
+    # Before Python has come to this project's first line: the signal itself, or 1 from its start.
     said = command.said
     early = code == 1 and "KeyboardInterrupt" in said and "sorter/cli" not in said
     assert early or code in (130, -2, 0)
