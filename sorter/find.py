@@ -160,7 +160,7 @@ class Finder:
         pale_core = self._pale_core[part]
         cv2.subtract(part_mask, dark, pale_core)
         self._has_pale = cv2.hasNonZero(pale_core)
-        if self._has_pale:  # seldom; shrinking takes a third of the search
+        if self._has_pale:  # where nothing is pale, shrinking, the dearest step, is spared
             cv2.bitwise_and(pale_core, shrink(part_mask, self._rim_cells), pale_core)
             self._has_pale = cv2.hasNonZero(pale_core)
         return [(x, y, w, h) for x, y, w, h in boxes if max(w, h) >= self._least_cells]
