@@ -320,7 +320,10 @@ class Pipeline:
             if look and self._hides_body(decision, views):
                 decision = self._decider.to_rest(decision, Reason.HIDDEN)
             arrival = self._tracker.arrival(
-                track, self._junction_um, ended=decision.reason is not Reason.SPECK
+                track,
+                self._junction_um,
+                ended=decision.reason is not Reason.SPECK,
+                may_hide=decision.outlet != self._decider.outlets.collect,
             )
             column = self._decider.healthy_column
             decided.append(DecidedObject(track, views, arrival, decision, column))

@@ -86,6 +86,13 @@ class TrackSettings(BaseModel):
         description="share of the way by which the arrival of such a body may be off, and of one "
         "that was one with another known body in half of the frames; less in fewer of them",
     )
+    crowded_from: float = Field(
+        1.0,
+        gt=0,
+        description="mean number of large bodies in the view from which any that is not collected "
+        "may have hidden another one all the way, and has the whole tolerance",
+    )
+    crowded_s: float = Field(2.0, gt=0, description="time constant of that mean, s")
     position_error_um: float = Field(
         4.0,
         gt=0,

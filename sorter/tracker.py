@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sorter.crowd import Crowd
 from sorter.detection import Detection
+from sorter.entangled import is_large, moved_away_um, share_off
 from sorter.gaps import LostViews
 from sorter.matching import Expected, Seen, candidates, cheapest
 from sorter.pulsation import PulsationEstimator
@@ -32,6 +34,7 @@ class Tracker:
         self._to_learn: deque[Track] = deque()
         self.pulsation = self._unknown_beat()
         self._lost_views = LostViews(width_px * pitch_um / settings.max_speed_um_s * 1e9)
+        self._crowd = Crowd(from_bodies=settings.crowded_from, over_s=settings.crowded_s)
         self._next_id = 1
 
     def update(
@@ -49,6 +52,7 @@ class Tracker:
             the whole views of this frame, each with its track, and the tracks that ended.
         """
         self._lost_views.look(frame, exposed_ns)
+        self._crowd.see(sum(is_large(t) for t in self.tracks if not t.ended), exposed_ns)
         seen = [d for d in detections if not (d.touches_border and self._enters(d))]
         pairs, merged = self._assign(seen, liquid_ns)
         views: list[tuple[Track, Detection]] = []
@@ -88,7 +92,9 @@ class Tracker:
             )
         return True
 
-    def arrival(self, track: Track, junction_um: float, *, ended: bool = False) -> Arrival | None:
+    def arrival(
+        self, track: Track, junction_um: float, *, ended: bool = False, may_hide: bool = False
+    ) -> Arrival | None:
         """Arrival of a track; None when its views are too few, or their times wrong.
 
         A track seen only a few times moves like a body close to it: fragments and satellites come
@@ -104,12 +110,11 @@ class Tracker:
         else:
             beat = self.pulsation.beat_at(track.last_exposed_ns)
             arrival = track.arrival(junction_um, beat, ended=ended and not is_short)
-        entangled = _entangled(track, companion)
-        if arrival is None or entangled == 0.0:
-            return arrival
+        if arrival is None:
+            return None
+        off = share_off(track, companion, in_crowd=may_hide and self._crowd.is_dense)
         way_ns = max(0.0, arrival.liquid_ns - track.last_liquid_ns)
-        tolerance_ns = self.settings.entangled_tolerance * entangled * way_ns
-        return Arrival(arrival.liquid_ns, arrival.error_ns + tolerance_ns)
+        return Arrival(arrival.liquid_ns, arrival.error_ns + off * way_ns)
 
     def _companion(self, track: Track) -> Track | None:
         """The body of several views that a track was beside when it was last seen."""
@@ -120,8 +125,9 @@ class Tracker:
     def _arrival_beside(self, track: Track, companion: Track, junction_um: float) -> Arrival | None:
         """Arrival of a short track that travels with another body.
 
-        Where frames were lost, few views are no sign of a fragment: it may be a body that only
-        happened to be close, and both arrivals are allowed for.
+        Few views are no sign of a fragment where frames were lost, or where the track has moved
+        away from the other body: it may be one that only happened to be close, and both arrivals
+        are allowed for.
         """
         beat = self.pulsation.beat_at(track.last_exposed_ns)
         theirs = companion.arrival(junction_um, beat)
@@ -129,9 +135,10 @@ class Tracker:
             return None
         at_um = companion.expected_um(track.last_liquid_ns)[0]
         shift_ns = (at_um - track.last_x_um) / companion.speed_um_s * 1e9
-        drift_ns = self.settings.gate_um / companion.speed_um_s * 1e9
+        gate_um = self.settings.gate_um
+        drift_ns = gate_um / companion.speed_um_s * 1e9
         beside = Arrival(theirs.liquid_ns + shift_ns, theirs.error_ns + drift_ns)
-        if not self.lost_views(track):
+        if not self.lost_views(track) and moved_away_um(track, companion) <= gate_um:
             return beside
         own = track.arrival(junction_um, beat)
         return None if own is None else either(own, beside)
@@ -282,15 +289,3 @@ class Tracker:
             return False
         edge_um = track.expected_um(liquid_ns)[0] + track.last.diameter_um / 2
         return edge_um > self.width_px * self.pitch_um
-
-
-def _entangled(track: Track, companion: Track | None) -> float:
-    """How much of it may be another body's track, 0 to 1.
-
-    What shows late beside a body that was followed all the way came off that one.
-    """
-    if not track.came_late():
-        return track.entangled()
-    if companion is None or companion.came_late():
-        return 1.0
-    return max(track.entangled(), companion.entangled())

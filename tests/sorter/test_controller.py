@@ -63,8 +63,8 @@ def test_a_neighbour_bound_elsewhere_is_a_conflict_and_both_go_to_rest() -> None
 
 def test_one_that_overtakes_is_foreseen() -> None:
     """The slow one is seen long before, and both arrive within some ms."""
-    slow, fast = Moving(0.2, 6_000.0, y_um=200.0), Moving(1.21, 12_000.0, UNHEALTHY, 700.0)
-    assert abs(slow.arrives_ns - fast.arrives_ns) < 20_000_000
+    slow, fast = Moving(0.2, 6_000.0, y_um=200.0), Moving(1.202, 12_000.0, UNHEALTHY, 700.0)
+    assert abs(slow.arrives_ns - fast.arrives_ns) < 5_000_000
     trace, gate = sort([slow, fast], duration_s=3.0)
     assert outlet_at(gate, fast.arrives_ns) == "waste"
     assert sorted(reason for _, reason in final(trace).values()) == ["conflict", "unhealthy"]
