@@ -140,6 +140,7 @@ class Views:
         last_diameter_um: diameter when last seen, whole or not.
         probabilities: (classified views, classes), of those views that went to the network.
         lost: frames were lost while it may have been in view, so it may have shown more often.
+        steady: the flow kept its speed meanwhile.
     """
 
     diameters_um: Sequence[float]
@@ -151,6 +152,7 @@ class Views:
     last_diameter_um: float
     probabilities: NDArray[np.float32]
     lost: bool = False
+    steady: bool = True
 
 
 class Decider:
@@ -215,7 +217,7 @@ class Decider:
         # Beside another body the light was not measured.
         measured = [deficit for deficit in views.deficits_um2 if math.isfinite(deficit)]
         deficit_um2 = median(measured) if 2 * len(measured) > n else math.inf
-        if is_speck(diameter_um, deficit_um2, views.speed_um_s, s.speck):
+        if is_speck(diameter_um, deficit_um2, views.speed_um_s, s.speck, steady=views.steady):
             return Reason.SPECK
         if diameter_um < s.min_diameter_um:
             return Reason.TOO_SMALL

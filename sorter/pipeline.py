@@ -234,6 +234,10 @@ class Pipeline:
         self._ended = []
         return PipelineResult(len(detections), n_judged, in_view, decided)
 
+    def steady_from(self, exposed_ns: int) -> None:
+        """Bodies that were seen before this host time may have been slower than they are now."""
+        self._tracker.steady_from_ns = exposed_ns
+
     def doubt_times(self, number: int) -> None:
         """The camera's times around a frame are wrong."""
         self._tracker.doubt(number)
@@ -315,6 +319,7 @@ class Pipeline:
                     track.last.diameter_um,
                     views.stacked(),
                     self._tracker.lost_views(track),
+                    self._tracker.saw_steady_flow(track),
                 )
             )
             if look and self._hides_body(decision, views):

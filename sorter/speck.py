@@ -67,7 +67,12 @@ class SpeckSettings(BaseModel):
 
 
 def is_speck(
-    diameter_um: float, deficit_um2: float, speed_um_s: float, settings: SpeckSettings
+    diameter_um: float,
+    deficit_um2: float,
+    speed_um_s: float,
+    settings: SpeckSettings,
+    *,
+    steady: bool = True,
 ) -> bool:
     """Whether an object is too small to matter.
 
@@ -76,9 +81,12 @@ def is_speck(
         deficit_um2: median over its views; infinite where it was not measured.
         speed_um_s: along the flow.
         settings: the limits.
+        steady: the flow kept its speed; otherwise it may have been speeding up, and the object
+            be as high as any that is faster.
     """
-    row = bisect_right(settings.limits, speed_um_s, key=itemgetter(0)) - 1
-    _, looks_um, least_um2 = settings.limits[max(0, row)]
+    row = max(0, bisect_right(settings.limits, speed_um_s, key=itemgetter(0)) - 1)
+    rows = settings.limits[row : row + 1 if steady else None]
+    looks_um, least_um2 = (min(limits) for limits in list(zip(*rows, strict=True))[1:])
     return diameter_um < looks_um or deficit_um2 < least_um2
 
 
