@@ -75,6 +75,7 @@ def tracks_of(log: RigLog) -> list[TrackRow]:
         # One that the device refused was decided in time all the same.
         asked = {command.object_id for command in run.record.commands}
         asked |= _asked_unrecorded(run, asked)
+        asked |= _not_asked_yet(run)
         for row in run.record.tracks():
             places = [(index_of[n], x, y) for n, x, y in row.sightings]
             commanded = row.object_id in asked
@@ -89,6 +90,15 @@ def _asked_unrecorded(run: RunLog, asked: set[int]) -> set[int]:
     rows = sorted(run.record.tracks(), key=lambda row: row.object_id, reverse=True)
     without = [r.object_id for r in rows if r.outlet == "collect" and r.object_id not in asked]
     return set(without[:count])
+
+
+def _not_asked_yet(run: RunLog) -> set[int]:
+    """Whose commands were still to come when the controller was killed: decided in time, and in the
+    record as it should be; only another's opening can let them in."""
+    if run.ended != "killed":
+        return set()
+    rows = run.record.objects.values()
+    return {row.id for row in rows if (row.arrival_ns or 0) > run.ended_ns}
 
 
 def _unrecorded(run: RunLog) -> list[int]:

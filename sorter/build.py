@@ -175,10 +175,19 @@ def build_controller(
         view=view,
         record=record,
         journal=journal,
-        priming=Priming(view, int(rig.run.prime_s * 1e9), empty=rig.run.channel_empty),
+        priming=_build_priming(rig, view),
         pump=pump,
         oversight=oversight,
         whereabouts=_build_whereabouts(rig, noted, liquid, scheduler),
+    )
+
+
+def _build_priming(rig: RigSettings, view: ViewGeometry) -> Priming:
+    return Priming(
+        view,
+        int(rig.run.prime_s * 1e9),
+        settles_ns=int(rig.liquid.settles_ms * 1e6),
+        empty=rig.run.channel_empty,
     )
 
 

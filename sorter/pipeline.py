@@ -118,6 +118,7 @@ class TrackViews:
     """The views of one track while it is in the frame."""
 
     diameters_um: list[float] = field(default_factory=list)
+    lengths_px: list[int] = field(default_factory=list)
     circularities: list[float] = field(default_factory=list)
     solidities: list[float] = field(default_factory=list)
     grey_ratios: list[float] = field(default_factory=list)
@@ -132,6 +133,7 @@ class TrackViews:
     def see(self, detection: Detection) -> None:
         """Count one whole view."""
         self.diameters_um.append(detection.diameter_um)
+        self.lengths_px.append(max(detection.bbox[2:]))
         self.circularities.append(detection.circularity)
         self.solidities.append(detection.solidity)
         self.grey_ratios.append(detection.grey_ratio)
@@ -234,6 +236,10 @@ class Pipeline:
         self._ended = []
         return PipelineResult(len(detections), n_judged, in_view, decided)
 
+    def steady_from(self, exposed_ns: int) -> None:
+        """Bodies that were seen before this host time may have been slower than they are now."""
+        self._tracker.steady_from_ns = exposed_ns
+
     def doubt_times(self, number: int) -> None:
         """The camera's times around a frame are wrong."""
         self._tracker.doubt(number)
@@ -315,6 +321,8 @@ class Pipeline:
                     track.last.diameter_um,
                     views.stacked(),
                     self._tracker.lost_views(track),
+                    self._tracker.saw_steady_flow(track),
+                    median(views.lengths_px or [0]) * self._tracker.pitch_um,
                 )
             )
             if look and self._hides_body(decision, views):

@@ -89,6 +89,7 @@ class Sorting:
         liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
         self._priming.looked(frame.exposed_ns)
         self._lost = self._answer_gap(frame, liquid_ns)
+        self._pipeline.steady_from(self._priming.steady_ns)
         result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
         self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)
         self._observe(result.in_view, liquid_ns, now_ns)
@@ -158,7 +159,7 @@ class Sorting:
         if arrival is None and decision.outlet != rest:
             decision = _changed(decision, rest, Reason.UNSEEN)
         unfit = self._unfit(track)
-        if unfit is not None:
+        if unfit is not None and decision.reason is not Reason.SPECK:
             decision = _changed(decision, rest, unfit)
         if arrival is None:
             arrival = self._view.anywhen(track.last_liquid_ns)

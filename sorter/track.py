@@ -229,7 +229,12 @@ class Track:
         return x + speed * ahead_s, self.settings.gate_um + min(slack, 4 * self.settings.gate_um)
 
     def arrival(
-        self, junction_um: float, beat: Beat | None = None, *, ended: bool = False
+        self,
+        junction_um: float,
+        beat: Beat | None = None,
+        *,
+        ended: bool = False,
+        steady: bool = True,
     ) -> Arrival | None:
         """When the body reaches `junction_um`; None before its second whole view.
 
@@ -237,11 +242,16 @@ class Track:
         have (`sorter.sinking`), widened by what the flow itself may change on the way, which is
         less where the pump's beat is known. Once the track has `ended`, a small body's whole
         descent is gone through (`sorter.descent`): narrower, and too slow to be done in each frame.
+
+        Where the flow was not `steady` it may have been speeding up: the body was slower than it
+        will be, and what it did while it was seen is no acceleration of its own.
         """
         if self.n < 2:
             return None
-        passage_s = self._descent_s(junction_um, beat) if ended else None
-        early_s, late_s = passage_s or self._passage_s(junction_um, beat)
+        passage_s = self._descent_s(junction_um, beat) if ended and steady else None
+        early_s, late_s = passage_s or self._passage_s(junction_um, beat, steady=steady)
+        if not steady:
+            early_s = min(early_s, self._soonest_s(junction_um))
         s = self.settings
         middle_ns = self.origin_ns + (early_s + late_s) / 2 * 1e9
         half_ns = (late_s - early_s) / 2 * 1e9
@@ -252,10 +262,17 @@ class Track:
             half_ns = math.hypot(half_ns, beat.error_ns(np.array(self.exposed_ns), middle_ns))
         return Arrival(middle_ns, half_ns + self.exposed_error_ns)
 
-    def _passage_s(self, junction_um: float, beat: Beat | None) -> tuple[float, float]:
+    def _soonest_s(self, junction_um: float) -> float:
+        """When the fastest body would be at the junction that is now where this one was last."""
+        last_s = (self.last_liquid_ns - self.origin_ns) * 1e-9
+        return last_s + (junction_um - self.last_x_um) / self.settings.max_speed_um_s
+
+    def _passage_s(
+        self, junction_um: float, beat: Beat | None, *, steady: bool
+    ) -> tuple[float, float]:
         """Earliest and latest time at the junction, from the motion of the last views."""
         s = self.settings
-        motion = self._motion(beat)
+        motion = self._motion(beat) if steady else self._mean_motion()
         early_s, late_s = passage_s(
             motion,
             junction_um - motion.x_um,
@@ -301,11 +318,7 @@ class Track:
         """How the body moves, by what was seen of it last."""
         s = self.settings
         if self.n < _FITTED_VIEWS:
-            x, t, speed, error = self.fit()
-            if self.n == 2:  # no residual to judge by
-                elapsed_s = (self.last_liquid_ns - self.origin_ns) * 1e-9
-                error = 4 * s.position_error_um / max(elapsed_s, 1e-3)
-            return Motion(t, x, speed, SIGMAS * error)
+            return self._mean_motion()
         exposed_ns = np.array(self.exposed_ns)
         first = int(np.searchsorted(exposed_ns, exposed_ns[-1] - s.recent_s * 1e9))
         first = min(first, self.n - _FITTED_VIEWS)
@@ -326,6 +339,14 @@ class Track:
             motion,
             acceleration_error_um_s2=math.hypot(motion.acceleration_error_um_s2, of_pump),
         )
+
+    def _mean_motion(self) -> Motion:
+        """The same by a straight line through all views; nothing is told of its acceleration."""
+        x, t, speed, error = self.fit()
+        if self.n == 2:  # no residual to judge by
+            elapsed_s = (self.last_liquid_ns - self.origin_ns) * 1e-9
+            error = 4 * self.settings.position_error_um / max(elapsed_s, 1e-3)
+        return Motion(t, x, speed, SIGMAS * error)
 
     def own_acceleration_um_s2(self) -> float:
         """How much a body like this speeds up or slows down as it sinks (standard deviation)."""

@@ -24,6 +24,9 @@ class Tracker:
         settings: gates and limits.
         pitch_um: µm per pixel.
         width_px: width of the frame; x grows downstream.
+
+    Attributes:
+        steady_from_ns: host time of exposure from which the flow keeps its speed.
     """
 
     def __init__(self, settings: TrackSettings, *, pitch_um: float, width_px: int) -> None:
@@ -31,6 +34,7 @@ class Tracker:
         self.pitch_um = pitch_um
         self.width_px = width_px
         self.tracks: list[Track] = []
+        self.steady_from_ns = 0
         self._to_learn: deque[Track] = deque()
         self.pulsation = self._unknown_beat()
         self._lost_views = LostViews(width_px * pitch_um / settings.max_speed_um_s * 1e9)
@@ -83,7 +87,7 @@ class Tracker:
         track = self._to_learn.popleft()
         s = self.settings
         flows = track.n > 2 and s.min_speed_um_s <= track.speed_um_s <= s.max_speed_um_s
-        if flows and not track.double:
+        if flows and not track.double and self.saw_steady_flow(track):
             self.pulsation.add(
                 np.array(track.exposed_ns),
                 np.array(track.liquid_ns),
@@ -108,13 +112,21 @@ class Tracker:
         if is_short and companion is not None:
             arrival = self._arrival_beside(track, companion, junction_um)
         else:
-            beat = self.pulsation.beat_at(track.last_exposed_ns)
-            arrival = track.arrival(junction_um, beat, ended=ended and not is_short)
+            beat, steady = (
+                self.pulsation.beat_at(track.last_exposed_ns),
+                self.saw_steady_flow(track),
+            )
+            whole = ended and not is_short
+            arrival = track.arrival(junction_um, beat, ended=whole, steady=steady)
         if arrival is None:
             return None
         off = share_off(track, companion, in_crowd=may_hide and self._crowd.is_dense)
         way_ns = max(0.0, arrival.liquid_ns - track.last_liquid_ns)
         return Arrival(arrival.liquid_ns, arrival.error_ns + off * way_ns)
+
+    def saw_steady_flow(self, track: Track) -> bool:
+        """Whether the flow kept its speed all the while that a track was followed."""
+        return track.first_exposed_ns >= self.steady_from_ns
 
     def _companion(self, track: Track) -> Track | None:
         """The body of several views that a track was beside when it was last seen."""
@@ -130,7 +142,8 @@ class Tracker:
         are allowed for.
         """
         beat = self.pulsation.beat_at(track.last_exposed_ns)
-        theirs = companion.arrival(junction_um, beat)
+        steady = self.saw_steady_flow(companion)
+        theirs = companion.arrival(junction_um, beat, steady=steady)
         if theirs is None:
             return None
         at_um = companion.expected_um(track.last_liquid_ns)[0]
@@ -140,7 +153,7 @@ class Tracker:
         beside = Arrival(theirs.liquid_ns + shift_ns, theirs.error_ns + drift_ns)
         if not self.lost_views(track) and moved_away_um(track, companion) <= gate_um:
             return beside
-        own = track.arrival(junction_um, beat)
+        own = track.arrival(junction_um, beat, steady=self.saw_steady_flow(track))
         return None if own is None else either(own, beside)
 
     def doubt(self, number: int) -> None:
