@@ -12,6 +12,7 @@ are fitted, and arrivals predicted, in liquid time; `first_passage_ns` brings th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,10 +69,16 @@ def merge(openings: Sequence[Opening]) -> tuple[Opening, ...]:
 
 
 class Liquid:
-    """Converts between host time and liquid time for a given list of openings."""
+    """Converts between host time and liquid time for a given list of openings.
 
-    def __init__(self, settings: LiquidSettings) -> None:
+    Args:
+        settings: what the liquid does.
+        jitter_ns: how much earlier or later than commanded the valve may really switch.
+    """
+
+    def __init__(self, settings: LiquidSettings, jitter_ns: int = 0) -> None:
         self.settings = settings
+        self._jitter_ns = jitter_ns
         self.jump_ns = settings.displaced_um / settings.mean_speed_um_s * 1e9
         self._tau_ns = settings.compliance_ms * 1e6
 
@@ -85,6 +92,15 @@ class Liquid:
         if not openings:
             return float(time_ns)
         return float(self.many(np.array([time_ns], dtype=np.int64), openings)[0])
+
+    def error_ns(self, time_ns: int, openings: Sequence[Opening]) -> float:
+        """Standard deviation of the liquid time of a host time, for what the valve's jitter does."""
+        squares = 0.0
+        for opening in openings:
+            for switch_ns in (opening.open_ns, opening.close_ns):
+                if switch_ns < time_ns:
+                    squares += math.exp(-2.0 * (time_ns - switch_ns) / self._tau_ns)
+        return self.jump_ns * self._jitter_ns / self._tau_ns * math.sqrt(squares / 3.0)
 
     def many(self, times_ns: NDArray[np.int64], openings: Sequence[Opening]) -> NDArray[np.float64]:
         """Liquid times (n,) of host times (n,)."""

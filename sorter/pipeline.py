@@ -208,12 +208,15 @@ class Pipeline:
         self._views: dict[int, TrackViews] = {}
         self._ended: list[Track] = []
 
-    def process(self, frame: Frame, liquid_ns: float, *, crowded: bool = False) -> PipelineResult:
+    def process(
+        self, frame: Frame, liquid_ns: float, liquid_error_ns: float = 0.0, *, crowded: bool = False
+    ) -> PipelineResult:
         """Take one frame.
 
         Args:
             frame: the frame.
             liquid_ns: its exposure in liquid time (`sorter.liquid`).
+            liquid_error_ns: standard deviation of that.
             crowded: more frames wait already: a body that was judged in its last view is only
                 followed in this one. It has views enough, and the frames that wait have not.
         """
@@ -224,6 +227,7 @@ class Pipeline:
             exposed_ns=frame.exposed_ns,
             exposed_error_ns=frame.exposed_error_ns,
             liquid_ns=liquid_ns,
+            liquid_error_ns=liquid_error_ns,
         )
         self._ended = ended  # so that they are not lost where the network fails
         n_judged = self._look(frame, seen, crowded=crowded)
@@ -320,7 +324,7 @@ class Pipeline:
                     track.speed_um_s if track.n else 0.0,
                     track.last.diameter_um,
                     views.stacked(),
-                    self._tracker.lost_views(track),
+                    self._may_have_shown(track),
                     self._tracker.saw_steady_flow(track),
                     median(views.lengths_px or [0]) * self._tracker.pitch_um,
                 )
@@ -336,6 +340,11 @@ class Pipeline:
             column = self._decider.healthy_column
             decided.append(DecidedObject(track, views, arrival, decision, column))
         return decided
+
+    def _may_have_shown(self, track: Track) -> bool:
+        """Whether it would have had views enough, had no frames been lost and nobody hidden it."""
+        enough = track.n + track.veiled >= self._decider.settings.speck.min_views
+        return enough or self._tracker.lost_views(track)
 
     def _hides_body(self, decision: Decision, views: TrackViews) -> bool:
         """Whether an object that would be collected has another body with it."""

@@ -128,6 +128,24 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """When a frame was exposed.
+
+    Attributes:
+        frame: its number.
+        exposed_ns, exposed_error_ns: host time, and how far it may be off.
+        liquid_ns, liquid_error_ns: liquid time, and the standard deviation of what the valve's
+            jitter does to it.
+    """
+
+    frame: int
+    exposed_ns: int
+    exposed_error_ns: int
+    liquid_ns: float
+    liquid_error_ns: float
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """When a body reaches the junction, in liquid time, with the half width of its interval."""
 
@@ -147,7 +165,8 @@ class Track:
     """One body, followed through the view.
 
     Positions are µm from the left edge of the frame, times are liquid ns counted from
-    `origin_ns`. `together` counts the frames that showed it and another known body as one.
+    `origin_ns`. `together` counts the frames that showed it and another known body as one, `veiled`
+    those in which it was missing where a larger one was.
     """
 
     id: int
@@ -163,11 +182,13 @@ class Track:
     sightings: list[Sighting] = field(default_factory=list)
     missed: int = 0
     together: int = 0
+    veiled: int = 0
     leaving: bool = False
     ended: bool = False
     double: bool = False
     exposed_ns: list[int] = field(default_factory=list)
     liquid_ns: list[float] = field(default_factory=list)
+    liquid_error_ns: list[float] = field(default_factory=list)
     x_um: list[float] = field(default_factory=list)
     _line: Line = field(default_factory=Line)
     _diameters_um: list[float] = field(default_factory=list)
@@ -178,19 +199,19 @@ class Track:
         """Number of whole views."""
         return self._line.n
 
-    def add(
-        self, detection: Detection, x_um: float, y_um: float, exposed_ns: int, liquid_ns: float
-    ) -> None:
+    def add(self, detection: Detection, x_um: float, y_um: float, at: Moment) -> None:
         """Take one whole view into the fit."""
-        self._line.add((liquid_ns - self.origin_ns) * 1e-9, x_um)
-        self.exposed_ns.append(exposed_ns)
-        self.liquid_ns.append(liquid_ns)
+        self._line.add((at.liquid_ns - self.origin_ns) * 1e-9, x_um)
+        self.exposed_ns.append(at.exposed_ns)
+        self.liquid_ns.append(at.liquid_ns)
+        self.liquid_error_ns.append(at.liquid_error_ns)
         self.x_um.append(x_um)
         self._diameters_um.append(detection.diameter_um)
         self._deficits_um2.append(detection.deficit_um2)
         self.double |= detection.double
         self.last, self.last_x_um, self.last_y_um = detection, x_um, y_um
-        self.last_liquid_ns, self.last_exposed_ns = liquid_ns, exposed_ns
+        self.last_liquid_ns, self.last_exposed_ns = at.liquid_ns, at.exposed_ns
+        self.exposed_error_ns = at.exposed_error_ns
         self.missed = 0
 
     def entangled(self) -> float:
@@ -304,6 +325,7 @@ class Track:
             channel=s.channel,
             noise_um=s.roll_um,
             pump_um=of_pump_um,
+            valve_um=np.array(self.liquid_error_ns) * (1e-9 * self.speed_um_s),
         )
 
     def _times_s(self, first: int, beat: Beat | None) -> NDArray[np.float64]:
@@ -328,6 +350,7 @@ class Track:
             np.array(self.x_um[first:]),
             noise_um=s.noise_um,
             roll_s=s.roll_s,
+            off_s=np.array(self.liquid_error_ns[first:]) * 1e-9,
         )
         if beat is not None:
             return motion

@@ -14,7 +14,7 @@ from sorter.entangled import is_large, moved_away_um, share_off
 from sorter.gaps import LostViews
 from sorter.matching import Expected, Seen, candidates, cheapest
 from sorter.pulsation import PulsationEstimator
-from sorter.track import Arrival, Sighting, Track, TrackSettings, either
+from sorter.track import Arrival, Moment, Sighting, Track, TrackSettings, either
 
 
 class Tracker:
@@ -49,12 +49,14 @@ class Tracker:
         exposed_ns: int,
         exposed_error_ns: int,
         liquid_ns: float,
+        liquid_error_ns: float = 0.0,
     ) -> tuple[list[tuple[Track, Detection]], list[Track]]:
         """Take one frame's detections.
 
         Returns:
             the whole views of this frame, each with its track, and the tracks that ended.
         """
+        at = Moment(frame, exposed_ns, exposed_error_ns, liquid_ns, liquid_error_ns)
         self._lost_views.look(frame, exposed_ns)
         self._crowd.see(sum(is_large(t) for t in self.tracks if not t.ended), exposed_ns)
         seen = [d for d in detections if not (d.touches_border and self._enters(d))]
@@ -66,13 +68,15 @@ class Tracker:
             if track is None:
                 if i in merged:
                     continue
-                track = self._begin(detection, exposed_ns, exposed_error_ns, liquid_ns)
+                track = self._begin(detection, at)
             matched.add(track.id)
-            self._see(track, detection, frame, exposed_ns, exposed_error_ns, liquid_ns, views)
+            if self._see(track, detection, at):
+                views.append((track, detection))
         coasting = {i for ids in merged.values() for i in ids} - matched
         for track in self.tracks:
             track.together += track.id in coasting
         matched |= coasting
+        self._note_veiled(seen, matched, liquid_ns)
         ended = self._end(matched, liquid_ns)
         self._to_learn += ended
         return views, ended
@@ -192,45 +196,34 @@ class Tracker:
         x, _, w, _ = detection.bbox
         return detection.touches_border and x + w >= self.width_px
 
-    def _begin(
-        self, detection: Detection, exposed_ns: int, exposed_error_ns: int, liquid_ns: float
-    ) -> Track:
+    def _begin(self, detection: Detection, at: Moment) -> Track:
         track = Track(
             id=self._next_id,
-            origin_ns=liquid_ns,
-            first_exposed_ns=exposed_ns,
+            origin_ns=at.liquid_ns,
+            first_exposed_ns=at.exposed_ns,
             settings=self.settings,
             last=detection,
             last_x_um=detection.x_px * self.pitch_um,
             last_y_um=detection.y_px * self.pitch_um,
-            last_liquid_ns=liquid_ns,
-            last_exposed_ns=exposed_ns,
-            exposed_error_ns=exposed_error_ns,
+            last_liquid_ns=at.liquid_ns,
+            last_exposed_ns=at.exposed_ns,
+            exposed_error_ns=at.exposed_error_ns,
         )
         self._next_id += 1
         self.tracks.append(track)
         return track
 
-    def _see(
-        self,
-        track: Track,
-        detection: Detection,
-        frame: int,
-        exposed_ns: int,
-        exposed_error_ns: int,
-        liquid_ns: float,
-        views: list[tuple[Track, Detection]],
-    ) -> None:
-        track.sightings.append(Sighting(frame, detection.x_px, detection.y_px))
+    def _see(self, track: Track, detection: Detection, at: Moment) -> bool:
+        """Whether the view is whole."""
+        track.sightings.append(Sighting(at.frame, detection.x_px, detection.y_px))
         track.missed = 0
         if detection.touches_border and self._leaves(detection):
             track.leaving = True
         if track.leaving:
-            return
+            return False
         x_um, y_um = detection.x_px * self.pitch_um, detection.y_px * self.pitch_um
-        track.exposed_error_ns = exposed_error_ns
-        track.add(detection, x_um, y_um, exposed_ns, liquid_ns)
-        views.append((track, detection))
+        track.add(detection, x_um, y_um, at)
+        return True
 
     def _assign(
         self, detections: Sequence[Detection], liquid_ns: float
@@ -274,6 +267,20 @@ class Tracker:
             if len(inside) >= 2:
                 merged[i] = inside
         return merged
+
+    def _note_veiled(self, seen: Sequence[Detection], matched: set[int], liquid_ns: float) -> None:
+        """Count the frames in which a known body lies within the outline of a larger one."""
+        for track in self.tracks:
+            if track.id in matched or track.ended or track.n < 2:
+                continue
+            x_px = track.expected_um(liquid_ns)[0] / self.pitch_um
+            y_px = track.last_y_um / self.pitch_um
+            track.veiled += any(
+                d.diameter_um > track.last.diameter_um
+                and d.bbox[0] <= x_px <= d.bbox[0] + d.bbox[2]
+                and d.bbox[1] <= y_px <= d.bbox[1] + d.bbox[3]
+                for d in seen
+            )
 
     def _end(self, matched: set[int], liquid_ns: float) -> list[Track]:
         """End what leaves the view or was not seen for too long, each once.

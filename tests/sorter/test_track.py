@@ -192,6 +192,26 @@ def test_what_shows_shortly_beside_a_body_has_the_arrivals_of_both(case: str) ->
         assert inside == allowed
 
 
+@pytest.mark.parametrize(("large_um", "veiled"), [(300.0, 8), (150.0, 0)])
+def test_frames_in_which_a_larger_one_lies_before_it_are_counted(
+    large_um: float, veiled: int
+) -> None:
+    """A grain that is missing for some frames, beside a body that reaches over it or does not."""
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    for number in range(20):
+        t_ns = number * PERIOD_NS
+        x_um = 200 + 15_000 * t_ns * 1e-9
+        seen = [detection(x_um, 500, large_um)]
+        if not 5 <= number < 13:
+            seen.append(detection(x_um, 600, 50))
+        tracker.update(
+            seen, frame=number, exposed_ns=t_ns, exposed_error_ns=0, liquid_ns=float(t_ns)
+        )
+    (grain,) = (t for t in tracker.tracks if t.last_y_um == 600)
+    assert grain.n == 12
+    assert grain.veiled == veiled
+
+
 CROWDS = {
     "one after another": (1, 0.0),
     "two at a time": (2, 1.0),
