@@ -16,7 +16,7 @@ def share_off(track: Track, companion: Track | None, *, in_crowd: bool) -> float
     s = track.settings
     share = 1.0 if in_crowd and is_large(track) else _of_others(track, companion)
     off = s.entangled_tolerance * share
-    if companion is not None and track.came_late() and track.n < s.short_views:
+    if companion is not None and came_late(track) and track.n < s.short_views:
         off = max(off, _apart(track, companion))
     return off
 
@@ -24,6 +24,13 @@ def share_off(track: Track, companion: Track | None, *, in_crowd: bool) -> float
 def is_large(track: Track) -> bool:
     """Whether it can't have been too faint to be seen."""
     return track.last.diameter_um >= track.settings.entangled_from_um
+
+
+def came_late(track: Track) -> bool:
+    """Whether it was first seen in the midst of the view, though it is not faint, and only for a
+    short while."""
+    s = track.settings
+    return is_large(track) and 0 < track.n < s.own_views and track.x_um[0] > s.enters_um
 
 
 def moved_away_um(track: Track, companion: Track) -> float:
@@ -37,11 +44,17 @@ def _of_others(track: Track, companion: Track | None) -> float:
 
     What shows late beside a body that was followed all the way came off that one.
     """
-    if not track.came_late():
-        return track.entangled()
-    if companion is None or companion.came_late():
+    if not came_late(track):
+        return _as_one(track)
+    if companion is None or came_late(companion):
         return 1.0
-    return max(track.entangled(), companion.entangled())
+    return max(_as_one(track), _as_one(companion))
+
+
+def _as_one(track: Track) -> float:
+    """Share of the frames that showed it and another as one, doubled, at most 1. Nobody knows which
+    of them was followed then."""
+    return min(1.0, 2.0 * track.together / max(1, len(track.sightings) + track.together))
 
 
 def _apart(track: Track, companion: Track) -> float:

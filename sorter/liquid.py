@@ -94,7 +94,7 @@ class Liquid:
         return float(self.many(np.array([time_ns], dtype=np.int64), openings)[0])
 
     def error_ns(self, time_ns: int, openings: Sequence[Opening]) -> float:
-        """Standard deviation of the liquid time of a host time, for what the valve's jitter does."""
+        """Standard deviation of a liquid time, for what the valve's jitter does to it."""
         squares = 0.0
         for opening in openings:
             for switch_ns in (opening.open_ns, opening.close_ns):

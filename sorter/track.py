@@ -22,7 +22,7 @@ from sorter.detection import Detection
 from sorter.line import Line
 from sorter.motion import SIGMAS, Motion, fit_motion
 from sorter.pulsation import PulsationSettings
-from sorter.sinking import ChannelSettings, passage_s
+from sorter.sinking import ChannelSettings, passage_s, sinks_as_um
 
 _FITTED_VIEWS = 6  # with fewer, residuals tell nothing
 _BEAT_LEFT = 0.14  # of its largest shift in the view, at the worst frequency
@@ -192,6 +192,7 @@ class Track:
     x_um: list[float] = field(default_factory=list)
     _line: Line = field(default_factory=Line)
     _diameters_um: list[float] = field(default_factory=list)
+    _circularities: list[float] = field(default_factory=list)
     _deficits_um2: list[float] = field(default_factory=list)
 
     @property
@@ -207,25 +208,13 @@ class Track:
         self.liquid_error_ns.append(at.liquid_error_ns)
         self.x_um.append(x_um)
         self._diameters_um.append(detection.diameter_um)
+        self._circularities.append(detection.circularity)
         self._deficits_um2.append(detection.deficit_um2)
         self.double |= detection.double
         self.last, self.last_x_um, self.last_y_um = detection, x_um, y_um
         self.last_liquid_ns, self.last_exposed_ns = at.liquid_ns, at.exposed_ns
         self.exposed_error_ns = at.exposed_error_ns
         self.missed = 0
-
-    def entangled(self) -> float:
-        """How much of it may be another body's track: share of the frames that showed both as one,
-        doubled, at most 1. Nobody knows which of them was followed then."""
-        return min(1.0, 2.0 * self.together / max(1, len(self.sightings) + self.together))
-
-    def came_late(self) -> bool:
-        """Whether it was first seen in the midst of the view, though it is not faint, and only
-        for a short while."""
-        s = self.settings
-        large = self.last.diameter_um >= s.entangled_from_um
-        short = 0 < self.n < s.own_views
-        return large and short and self.x_um[0] > s.enters_um
 
     def fit(self) -> tuple[float, float, float, float]:
         """(x at the mean time in µm, mean time in s, speed in µm/s, standard error of the speed).
@@ -297,7 +286,7 @@ class Track:
         early_s, late_s = passage_s(
             motion,
             junction_um - motion.x_um,
-            median(self._diameters_um),
+            self._sinks_as_um,
             s.channel,
             min_speed_um_s=s.min_speed_um_s,
             max_speed_um_s=s.max_speed_um_s,
@@ -308,7 +297,8 @@ class Track:
         """The same from all descents that a small body can have made; None for others."""
         s = self.settings
         diameter_um = median(self._diameters_um)
-        if diameter_um >= s.channel.settled_um or self.n < _FITTED_VIEWS:
+        sinks = s.channel.settled_um > diameter_um == self._sinks_as_um  # no fibre
+        if not sinks or self.n < _FITTED_VIEWS:
             return None
         times_s = self._times_s(0, beat)
         span_s = float(times_s[-1] - times_s[0])
@@ -373,13 +363,20 @@ class Track:
 
     def own_acceleration_um_s2(self) -> float:
         """How much a body like this speeds up or slows down as it sinks (standard deviation)."""
-        channel, diameter_um = self.settings.channel, median(self._diameters_um)
+        channel, diameter_um = self.settings.channel, self._sinks_as_um
         if diameter_um >= channel.settled_um:
             return 0.0
         low_um, high_um = diameters_seen_um(diameter_um, self._deficit_um2())
         likely_um = min(diameter_um, (low_um + high_um) / 2)
         most = channel.most_acceleration_um_s2(self.speed_um_s, likely_um / channel.looks_smaller)
         return 0.5 * most
+
+    @property
+    def _sinks_as_um(self) -> float:
+        diameter_um = median(self._diameters_um)
+        if diameter_um >= self.settings.channel.settled_um:
+            return diameter_um
+        return sinks_as_um(diameter_um, median(self._circularities))
 
     def _deficit_um2(self) -> float:
         """Median over the views in which it stood alone; NaN without any."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from sorter.crowd import Crowd
 from sorter.detection import Detection
-from sorter.entangled import is_large, moved_away_um, share_off
+from sorter.entangled import came_late, is_large, moved_away_um, share_off
 from sorter.gaps import LostViews
 from sorter.matching import Expected, Seen, candidates, cheapest
 from sorter.pulsation import PulsationEstimator
@@ -112,7 +112,7 @@ class Tracker:
         if self._lost_views.untimely(track):
             return None
         is_short = track.n < self.settings.short_views
-        companion = self._companion(track) if is_short or track.came_late() else None
+        companion = self._companion(track) if is_short or came_late(track) else None
         if is_short and companion is not None:
             arrival = self._arrival_beside(track, companion, junction_um)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sorter.entangled import came_late
 from sorter.track import Track, TrackSettings
 from sorter.tracker import Tracker
 from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
@@ -150,7 +151,7 @@ def test_what_shows_late_beside_a_known_body_came_off_it() -> None:
     tracker = follow_two(range(0), 21)
     late = next(t for t in tracker.tracks if t.last_y_um < 500)
     arrival = tracker.arrival(late, 12_000.0)
-    assert late.came_late()
+    assert came_late(late)
     assert arrival is not None
     # It has been in the other's outline, of 180 µm like its own, for as long as both were in view.
     apart = 180.0 / late.x_um[0]
@@ -247,7 +248,7 @@ def test_a_small_body_that_shows_late_is_not_entangled() -> None:
     """It may have been too faint until then."""
     _, ended = follow([(-200.0, 15_000.0, 500.0, 40.0)], hidden=frozenset(range(20)))
     assert len(ended) == 1
-    assert not ended[0].came_late()
+    assert not came_late(ended[0])
 
 
 def test_drain_ends_what_is_in_view() -> None:
