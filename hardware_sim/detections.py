@@ -315,7 +315,14 @@ class DetectionVision:
         reach = self._model.fibre_reach * d_um / seen_um if body.spec.kind == "fibre" else 1.0
         double = how == "double" or (how is None and random.random() < look.double)
         made = self._detection(
-            x, y, seen_um, look, light_um, split=how == "split", double=double, reach=max(1.0, reach)
+            x,
+            y,
+            seen_um,
+            look,
+            light_um,
+            split=how == "split",
+            double=double,
+            reach=max(1.0, reach),
         )
         if made is None:
             return

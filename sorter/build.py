@@ -155,7 +155,7 @@ def build_controller(
     """The loop over the given camera, dispenser and vision."""
     journal = Journal()
     noted = JournalledDispenser(dispenser, journal)
-    liquid, view = Liquid(rig.liquid), _view(rig)
+    liquid, view = Liquid(rig.liquid, rig.junction.jitter_ns), _view(rig)
     scheduler = Scheduler(
         rig.schedule,
         rig.junction,

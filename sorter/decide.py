@@ -220,9 +220,7 @@ class Decider:
         # Beside another body the light was not measured.
         measured = [deficit for deficit in views.deficits_um2 if math.isfinite(deficit)]
         deficit_um2 = median(measured) if 2 * len(measured) > n else math.inf
-        small = is_speck(
-            diameter_um, deficit_um2, views.speed_um_s, s.speck, steady=views.steady
-        )
+        small = is_speck(diameter_um, deficit_um2, views.speed_um_s, s.speck, steady=views.steady)
         if compact and small:
             return Reason.SPECK
         if diameter_um < s.min_diameter_um:

@@ -9,6 +9,7 @@ fitted by least squares to the views in which the body is whole. Once the pump's
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -59,7 +60,7 @@ class TrackSettings(BaseModel):
         description="a track with fewer whole views takes its speed from a body beside it, if any",
     )
     speed_tolerance: float = Field(
-        0.036,
+        0.043,
         ge=0,
         le=0.5,
         description="share by which the flow may speed up or slow down later, while the pump's "
@@ -162,6 +163,7 @@ class Track:
     exposed_ns: list[int] = field(default_factory=list)
     liquid_ns: list[float] = field(default_factory=list)
     x_um: list[float] = field(default_factory=list)
+    _unrest_ns: list[float] = field(default_factory=list)
     _line: Line = field(default_factory=Line)
     _diameters_um: list[float] = field(default_factory=list)
     _deficits_um2: list[float] = field(default_factory=list)
@@ -172,13 +174,20 @@ class Track:
         return self._line.n
 
     def add(
-        self, detection: Detection, x_um: float, y_um: float, exposed_ns: int, liquid_ns: float
+        self,
+        detection: Detection,
+        x_um: float,
+        y_um: float,
+        exposed_ns: int,
+        liquid_ns: float,
+        unrest_ns: float = 0.0,
     ) -> None:
-        """Take one whole view into the fit."""
+        """Take one whole view into the fit; `unrest_ns`: how far off its liquid time may be."""
         self._line.add((liquid_ns - self.origin_ns) * 1e-9, x_um)
         self.exposed_ns.append(exposed_ns)
         self.liquid_ns.append(liquid_ns)
         self.x_um.append(x_um)
+        self._unrest_ns.append(unrest_ns)
         self._diameters_um.append(detection.diameter_um)
         self._deficits_um2.append(detection.deficit_um2)
         self.double |= detection.double
@@ -248,12 +257,36 @@ class Track:
         s = self.settings
         middle_ns = self.origin_ns + (early_s + late_s) / 2 * 1e9
         half_ns = (late_s - early_s) / 2 * 1e9
+        jolted_ns = self._jolted_ns(middle_ns)
         if beat is None:
-            half_ns += s.speed_tolerance * (middle_ns - self.last_liquid_ns)
+            half_ns += s.speed_tolerance * (middle_ns - self.last_liquid_ns) + jolted_ns
         else:
             middle_ns, half_ns = beat.without(middle_ns, half_ns)
-            half_ns = math.hypot(half_ns, beat.error_ns(np.array(self.exposed_ns), middle_ns))
+            of_beat_ns = beat.error_ns(np.array(self.exposed_ns), middle_ns)
+            half_ns = math.hypot(half_ns, of_beat_ns, jolted_ns)
         return Arrival(middle_ns, half_ns + self.exposed_error_ns)
+
+    def _jolted_ns(self, at_ns: float) -> float:
+        """How far off a line through the last views is at a liquid time for the valve's jitter.
+
+        What an edge left unknown dies away while the body is in view, alike for all views; where it
+        grows instead, there was another edge, of which nothing is known either.
+        """
+        first = self._first_recent()
+        if not any(self._unrest_ns[first:]):
+            return 0.0
+        unrest_ns, t_ns = np.array(self._unrest_ns[first:]), np.array(self.liquid_ns[first:])
+        off_ns = t_ns - t_ns.mean()
+        ahead = (at_ns - float(t_ns.mean())) / max(float(off_ns @ off_ns), 1.0)
+        # What a line that is fitted to views and read at the arrival takes of each view.
+        share = 1.0 / t_ns.size + off_ns * ahead
+        edges = np.flatnonzero(np.diff(unrest_ns, prepend=-1.0) > 0)
+        return float(np.linalg.norm(np.add.reduceat(share * unrest_ns, edges)))
+
+    def _first_recent(self) -> int:
+        """Index of the first view from which arrivals are predicted."""
+        since_ns = self.exposed_ns[-1] - self.settings.recent_s * 1e9
+        return max(0, min(bisect_left(self.exposed_ns, since_ns), self.n - _FITTED_VIEWS))
 
     def _soonest_s(self, junction_um: float) -> float:
         """When the fastest body would be at the junction that is now where this one was last."""
@@ -312,9 +345,7 @@ class Track:
         s = self.settings
         if self.n < _FITTED_VIEWS:
             return self._mean_motion()
-        exposed_ns = np.array(self.exposed_ns)
-        first = int(np.searchsorted(exposed_ns, exposed_ns[-1] - s.recent_s * 1e9))
-        first = min(first, self.n - _FITTED_VIEWS)
+        first = self._first_recent()
         times_s = self._times_s(first, beat)
         motion = fit_motion(
             times_s,

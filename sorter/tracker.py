@@ -46,8 +46,9 @@ class Tracker:
         exposed_ns: int,
         exposed_error_ns: int,
         liquid_ns: float,
+        unrest_ns: float = 0.0,
     ) -> tuple[list[tuple[Track, Detection]], list[Track]]:
-        """Take one frame's detections.
+        """Take one frame's detections; `unrest_ns`: how far off its liquid time may be.
 
         Returns:
             the whole views of this frame, each with its track, and the tracks that ended.
@@ -64,7 +65,11 @@ class Tracker:
                     continue
                 track = self._begin(detection, exposed_ns, exposed_error_ns, liquid_ns)
             matched.add(track.id)
-            self._see(track, detection, frame, exposed_ns, exposed_error_ns, liquid_ns, views)
+            if self._see(track, detection, frame):
+                track.exposed_error_ns = exposed_error_ns
+                x_um, y_um = detection.x_px * self.pitch_um, detection.y_px * self.pitch_um
+                track.add(detection, x_um, y_um, exposed_ns, liquid_ns, unrest_ns)
+                views.append((track, detection))
         coasting = {i for ids in merged.values() for i in ids} - matched
         for track in self.tracks:
             track.together += track.id in coasting
@@ -106,7 +111,10 @@ class Tracker:
         if is_short and companion is not None:
             arrival = self._arrival_beside(track, companion, junction_um)
         else:
-            beat, steady = self.pulsation.beat_at(track.last_exposed_ns), self.saw_steady_flow(track)
+            beat, steady = (
+                self.pulsation.beat_at(track.last_exposed_ns),
+                self.saw_steady_flow(track),
+            )
             whole = ended and not is_short
             arrival = track.arrival(junction_um, beat, ended=whole, steady=steady)
         entangled = _entangled(track, companion)
@@ -201,26 +209,13 @@ class Tracker:
         self.tracks.append(track)
         return track
 
-    def _see(
-        self,
-        track: Track,
-        detection: Detection,
-        frame: int,
-        exposed_ns: int,
-        exposed_error_ns: int,
-        liquid_ns: float,
-        views: list[tuple[Track, Detection]],
-    ) -> None:
+    def _see(self, track: Track, detection: Detection, frame: int) -> bool:
+        """Note a sighting; whether it is a whole view."""
         track.sightings.append(Sighting(frame, detection.x_px, detection.y_px))
         track.missed = 0
         if detection.touches_border and self._leaves(detection):
             track.leaving = True
-        if track.leaving:
-            return
-        x_um, y_um = detection.x_px * self.pitch_um, detection.y_px * self.pitch_um
-        track.exposed_error_ns = exposed_error_ns
-        track.add(detection, x_um, y_um, exposed_ns, liquid_ns)
-        views.append((track, detection))
+        return not track.leaving
 
     def _assign(
         self, detections: Sequence[Detection], liquid_ns: float

@@ -103,7 +103,9 @@ def test_a_stop_that_is_said_to_be_clear_while_it_is_set_is_found(log: RigLog) -
     assert set(check(meddled)) == {"stop_clears_by_its_edge"}
 
 
-def test_a_button_that_is_down_already_is_not_pressed_again_and_stays_down_for_the_longest() -> None:
+def test_a_button_that_is_down_already_is_not_pressed_again_and_stays_down_for_the_longest() -> (
+    None
+):
     rig = CampaignRig(sub_seed(2, 0), FAULTS, load_bundle("default"))
     board, ms = rig._board, 1_000_000
     began_ns = board.now_ns
