@@ -59,8 +59,8 @@ class ErrorModel:
         deficit_view, deficit_far_view: its spread from view to view.
         deficit_fibre: of fibres, over the diameter as it looks (n = 185 tracks, 0.36 to 1.13).
         enlarged: (defocus, by how much debris of 30 to 34 µm looks larger there, and its standard
-            deviation), µm (n = 1,153 grains); linear between the rows. What is larger is enlarged by
-            as much less as it is larger: blur adds in quadrature.
+            deviation), µm (n = 1,153 grains); linear between the rows. What is larger is enlarged
+            by as much less as it is larger: blur adds in quadrature.
         fibre_um: no fibre looks smaller as long as it is one (n = 407 tracks of 120 to 240 µm).
         fibre_reach: longer side of a fibre's box over its length.
         hidden_found: share of bodies hidden behind a spheroid that `hides_body` tells of.

@@ -72,8 +72,8 @@ class Liquid:
     """Converts between host time and liquid time for a given list of openings.
 
     Args:
-        settings: what the liquid does.
-        jitter_ns: how much earlier or later than commanded the valve may really switch.
+        settings: how far the valve's jumps move it, and how fast.
+        jitter_ns: how much earlier or later than planned the valve may move.
     """
 
     def __init__(self, settings: LiquidSettings, jitter_ns: int = 0) -> None:
@@ -93,15 +93,6 @@ class Liquid:
             return float(time_ns)
         return float(self.many(np.array([time_ns], dtype=np.int64), openings)[0])
 
-    def error_ns(self, time_ns: int, openings: Sequence[Opening]) -> float:
-        """Standard deviation of a liquid time, for what the valve's jitter does to it."""
-        squares = 0.0
-        for opening in openings:
-            for switch_ns in (opening.open_ns, opening.close_ns):
-                if switch_ns < time_ns:
-                    squares += math.exp(-2.0 * (time_ns - switch_ns) / self._tau_ns)
-        return self.jump_ns * self._jitter_ns / self._tau_ns * math.sqrt(squares / 3.0)
-
     def many(self, times_ns: NDArray[np.int64], openings: Sequence[Opening]) -> NDArray[np.float64]:
         """Liquid times (n,) of host times (n,)."""
         liquid = times_ns.astype(np.float64)
@@ -114,6 +105,16 @@ class Liquid:
     def _response(self, since_ns: NDArray[np.int64]) -> NDArray[np.float64]:
         """Share of a jump that has happened `since_ns` after the valve moved; 0 before."""
         return np.asarray(-np.expm1(-np.maximum(since_ns, 0) / self._tau_ns))
+
+    def unrest_ns(self, time_ns: int, openings: Sequence[Opening]) -> float:
+        """How far off liquid time may be at one host time, because the valve's jitter is not known.
+
+        An edge that came early or late has moved the liquid on, or left it behind: by the more, the
+        shorter ago it was. The errors of several add in quadrature.
+        """
+        edges_ns = [t_ns for o in openings for t_ns in (o.open_ns, o.close_ns) if t_ns <= time_ns]
+        squares = sum(math.exp(-2.0 * (time_ns - t_ns) / self._tau_ns) for t_ns in edges_ns)
+        return self.jump_ns * self._jitter_ns / self._tau_ns * math.sqrt(squares)
 
     def lead_ns(self, before_ns: int) -> float:
         """Liquid time that a body gains when the gate opens `before_ns` before it arrives."""

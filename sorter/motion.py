@@ -41,7 +41,6 @@ def fit_motion(
     *,
     noise_um: float,
     roll_s: float,
-    off_s: NDArray[np.float64] | float = 0.0,
 ) -> Motion:
     """The parabola through points (n,), (n,), n at least 4.
 
@@ -50,8 +49,6 @@ def fit_motion(
         x_um: positions along the flow.
         noise_um: standard deviation of a centroid, never believed to be smaller.
         roll_s: how long the noise is alike.
-        off_s: (n,) by how much the times may all be off at once, in the same sense, as one standard
-            deviation; or the same for all.
     """
     n, at_s = t_s.size, float(t_s.sum()) / t_s.size
     t = t_s - at_s
@@ -68,13 +65,12 @@ def fit_motion(
     bent = float(bend @ bend)
     half = float(bend @ off) / bent  # half the acceleration
     off -= half * bend
-    slanted = SIGMAS * abs(float((t * off_s).sum())) / spread  # share of the speed
     sigma_um = SIGMAS * max(noise_um, math.sqrt(float(off @ off) / (n - 3))) * math.sqrt(alike)
     return Motion(
         at_s,
         mean_um - half * mean_square,
         speed,
-        math.hypot(sigma_um / math.sqrt(spread), slanted * speed),
+        sigma_um / math.sqrt(spread),
         2.0 * half,
         2.0 * sigma_um / math.sqrt(bent),
     )

@@ -209,14 +209,14 @@ class Pipeline:
         self._ended: list[Track] = []
 
     def process(
-        self, frame: Frame, liquid_ns: float, liquid_error_ns: float = 0.0, *, crowded: bool = False
+        self, frame: Frame, liquid_ns: float, unrest_ns: float = 0.0, *, crowded: bool = False
     ) -> PipelineResult:
         """Take one frame.
 
         Args:
             frame: the frame.
             liquid_ns: its exposure in liquid time (`sorter.liquid`).
-            liquid_error_ns: standard deviation of that.
+            unrest_ns: how far off that may be.
             crowded: more frames wait already: a body that was judged in its last view is only
                 followed in this one. It has views enough, and the frames that wait have not.
         """
@@ -227,7 +227,7 @@ class Pipeline:
             exposed_ns=frame.exposed_ns,
             exposed_error_ns=frame.exposed_error_ns,
             liquid_ns=liquid_ns,
-            liquid_error_ns=liquid_error_ns,
+            unrest_ns=unrest_ns,
         )
         self._ended = ended  # so that they are not lost where the network fails
         n_judged = self._look(frame, seen, crowded=crowded)

@@ -86,13 +86,12 @@ class Sorting:
             self._last_frame = frame
             self._gaps.passed_over(frame)
             return 0
-        openings = self._scheduler.openings
-        liquid_ns = self._liquid.at(frame.exposed_ns, openings)
-        liquid_error_ns = self._liquid.error_ns(frame.exposed_ns, openings)
+        liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
         self._priming.looked(frame.exposed_ns)
         self._lost = self._answer_gap(frame, liquid_ns)
         self._pipeline.steady_from(self._priming.steady_ns)
-        result = self._pipeline.process(frame, liquid_ns, liquid_error_ns, crowded=crowded)
+        unrest_ns = self._liquid.unrest_ns(frame.exposed_ns, self._scheduler.openings)
+        result = self._pipeline.process(frame, liquid_ns, unrest_ns, crowded=crowded)
         self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)
         self._observe(result.in_view, liquid_ns, now_ns)
         if self.drain_ns is not None:

@@ -9,6 +9,7 @@ fitted by least squares to the views in which the body is whole. Once the pump's
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -19,12 +20,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from sorter.beat import Beat
 from sorter.descent import diameters_seen_um, passage_of_descents_s
 from sorter.detection import Detection
+from sorter.jolts import jolted_ns
 from sorter.line import Line
 from sorter.motion import SIGMAS, Motion, fit_motion
 from sorter.pulsation import PulsationSettings
 from sorter.sinking import ChannelSettings, passage_s, sinks_as_um
 
 _FITTED_VIEWS = 6  # with fewer, residuals tell nothing
+_SPREAD = 1 / math.sqrt(3.0)  # standard deviation over half width, of what is spread evenly
 _BEAT_LEFT = 0.14  # of its largest shift in the view, at the worst frequency
 
 
@@ -59,7 +62,7 @@ class TrackSettings(BaseModel):
         description="a track with fewer whole views takes its speed from a body beside it, if any",
     )
     speed_tolerance: float = Field(
-        0.036,
+        0.043,
         ge=0,
         le=0.5,
         description="share by which the flow may speed up or slow down later, while the pump's "
@@ -134,15 +137,14 @@ class Moment:
     Attributes:
         frame: its number.
         exposed_ns, exposed_error_ns: host time, and how far it may be off.
-        liquid_ns, liquid_error_ns: liquid time, and the standard deviation of what the valve's
-            jitter does to it.
+        liquid_ns, unrest_ns: liquid time, and how far it may be off for the valve's jitter.
     """
 
     frame: int
     exposed_ns: int
     exposed_error_ns: int
     liquid_ns: float
-    liquid_error_ns: float
+    unrest_ns: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,7 @@ class Track:
     double: bool = False
     exposed_ns: list[int] = field(default_factory=list)
     liquid_ns: list[float] = field(default_factory=list)
-    liquid_error_ns: list[float] = field(default_factory=list)
+    unrest_ns: list[float] = field(default_factory=list)
     x_um: list[float] = field(default_factory=list)
     _line: Line = field(default_factory=Line)
     _diameters_um: list[float] = field(default_factory=list)
@@ -205,7 +207,7 @@ class Track:
         self._line.add((at.liquid_ns - self.origin_ns) * 1e-9, x_um)
         self.exposed_ns.append(at.exposed_ns)
         self.liquid_ns.append(at.liquid_ns)
-        self.liquid_error_ns.append(at.liquid_error_ns)
+        self.unrest_ns.append(at.unrest_ns)
         self.x_um.append(x_um)
         self._diameters_um.append(detection.diameter_um)
         self._circularities.append(detection.circularity)
@@ -265,12 +267,25 @@ class Track:
         s = self.settings
         middle_ns = self.origin_ns + (early_s + late_s) / 2 * 1e9
         half_ns = (late_s - early_s) / 2 * 1e9
+        # The descents have been fitted with it.
+        of_valve_ns = self._jolted_ns(middle_ns) if passage_s is None else 0.0
         if beat is None:
-            half_ns += s.speed_tolerance * (middle_ns - self.last_liquid_ns)
+            half_ns += s.speed_tolerance * (middle_ns - self.last_liquid_ns) + of_valve_ns
         else:
             middle_ns, half_ns = beat.without(middle_ns, half_ns)
-            half_ns = math.hypot(half_ns, beat.error_ns(np.array(self.exposed_ns), middle_ns))
+            of_beat_ns = beat.error_ns(np.array(self.exposed_ns), middle_ns)
+            half_ns = math.hypot(half_ns, of_beat_ns, of_valve_ns)
         return Arrival(middle_ns, half_ns + self.exposed_error_ns)
+
+    def _jolted_ns(self, at_ns: float) -> float:
+        first = self._first_recent()
+        t_ns, unrest_ns = np.array([self.liquid_ns[first:], self.unrest_ns[first:]], np.float64)
+        return jolted_ns(t_ns, unrest_ns, at_ns)
+
+    def _first_recent(self) -> int:
+        """Index of the first view from which arrivals are predicted."""
+        since_ns = self.exposed_ns[-1] - self.settings.recent_s * 1e9
+        return max(0, min(bisect_left(self.exposed_ns, since_ns), self.n - _FITTED_VIEWS))
 
     def _soonest_s(self, junction_um: float) -> float:
         """When the fastest body would be at the junction that is now where this one was last."""
@@ -315,7 +330,7 @@ class Track:
             channel=s.channel,
             noise_um=s.roll_um,
             pump_um=of_pump_um,
-            valve_um=np.array(self.liquid_error_ns) * (1e-9 * self.speed_um_s),
+            valve_um=np.array(self.unrest_ns) * (_SPREAD * 1e-9 * self.speed_um_s),
         )
 
     def _times_s(self, first: int, beat: Beat | None) -> NDArray[np.float64]:
@@ -331,16 +346,13 @@ class Track:
         s = self.settings
         if self.n < _FITTED_VIEWS:
             return self._mean_motion()
-        exposed_ns = np.array(self.exposed_ns)
-        first = int(np.searchsorted(exposed_ns, exposed_ns[-1] - s.recent_s * 1e9))
-        first = min(first, self.n - _FITTED_VIEWS)
+        first = self._first_recent()
         times_s = self._times_s(first, beat)
         motion = fit_motion(
             times_s,
             np.array(self.x_um[first:]),
             noise_um=s.noise_um,
             roll_s=s.roll_s,
-            off_s=np.array(self.liquid_error_ns[first:]) * 1e-9,
         )
         if beat is not None:
             return motion

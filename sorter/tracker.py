@@ -49,14 +49,14 @@ class Tracker:
         exposed_ns: int,
         exposed_error_ns: int,
         liquid_ns: float,
-        liquid_error_ns: float = 0.0,
+        unrest_ns: float = 0.0,
     ) -> tuple[list[tuple[Track, Detection]], list[Track]]:
-        """Take one frame's detections.
+        """Take one frame's detections; `unrest_ns`: how far off its liquid time may be.
 
         Returns:
             the whole views of this frame, each with its track, and the tracks that ended.
         """
-        at = Moment(frame, exposed_ns, exposed_error_ns, liquid_ns, liquid_error_ns)
+        at = Moment(frame, exposed_ns, exposed_error_ns, liquid_ns, unrest_ns)
         self._lost_views.look(frame, exposed_ns)
         self._crowd.see(sum(is_large(t) for t in self.tracks if not t.ended), exposed_ns)
         seen = [d for d in detections if not (d.touches_border and self._enters(d))]
