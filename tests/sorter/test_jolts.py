@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from sorter.jolts import apart
 from sorter.liquid import Liquid, LiquidSettings, Opening
 from sorter.track import TrackSettings
 from sorter.tracker import Tracker
@@ -92,3 +93,12 @@ def test_an_arrival_is_within_its_window_however_the_valve_jitters_and_the_pump_
     ]
     assert max(off_by(*case, unrest=True) for case in cases) <= 1.0
     assert max(off_by(*case, unrest=False) for case in cases) > 1.0
+
+
+def test_after_each_switch_the_errors_are_others() -> None:
+    rows = apart(np.array([3.0, 2.0, 5.0, 4.0, 0.5, 0.6]))
+    assert rows.tolist() == [
+        [3.0, 2.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, 0.0, 5.0, 4.0, 0.5, 0.0],
+        [0.0, 0.0, 0.0, 0.0, 0.0, 0.6],
+    ]
