@@ -122,7 +122,7 @@ _STEPS = 6  # each leaves about half of what is spare
 _SHARES = (1.0, 0.6, 0.3, 0.0, -0.3, -0.6)
 
 
-def aims_beside(others: Iterable[Window], at_ns: int) -> tuple[Aim, ...]:
+def aims_beside(others: Iterable[Window], at_ns: int, error_ns: float) -> tuple[Aim, ...]:
     """Openings to try for a body whose whole window would let somebody else in; surest first.
 
     The body may then miss its opening and go to rest, where it would have gone anyway; nobody
@@ -131,11 +131,23 @@ def aims_beside(others: Iterable[Window], at_ns: int) -> tuple[Aim, ...]:
     Args:
         others: windows of those that may not be let in.
         at_ns: host time at which the body is likeliest to arrive.
+        error_ns: half width of its window.
+
+    Returns:
+        Nothing where the others leave too little of the window.
     """
-    come_after = {other.early_ns + other.late_ns > 2 * at_ns for other in others}
-    if come_after == {True}:
+    before, after = list[Window](), list[Window]()
+    for other in others:
+        (after if other.early_ns + other.late_ns > 2 * at_ns else before).append(other)
+    # Between two, what is covered has to hold the likeliest time.
+    beyond_ns = 0.0 if before and after else -_SHARES[-1] * error_ns
+    from_ns = max((other.late_ns for other in before), default=at_ns - beyond_ns)
+    to_ns = min((other.early_ns for other in after), default=at_ns + beyond_ns)
+    if from_ns > at_ns + beyond_ns or to_ns < at_ns - beyond_ns:
+        return ()
+    if not before:
         return tuple(Aim(after=share, dwells_before=True) for share in _SHARES)
-    if come_after == {False}:
+    if not after:
         return tuple(Aim(before=share) for share in _SHARES[1:])
     return tuple(Aim(share, share, dwells_before=True) for share in _SHARES if share > 0)
 

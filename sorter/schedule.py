@@ -252,32 +252,31 @@ class Scheduler:
             if move_ns > soonest_ns:
                 return []  # the next frame may tell
             return self._rest(body, Reason.LATE, now_ns)
-        if next(self._met(body, opening, now_ns), None) is None:
+        if not any(self._met(body, opening, now_ns)):
             return [self._send(body, opening, move_ns, now_ns)]
-        narrower = self._beside(body, opening, soonest_ns, now_ns)
-        if narrower is None:
+        if (narrower := self._beside(body, opening, soonest_ns, now_ns)) is None:
             return self._rest(body, Reason.CONFLICT, now_ns)
         return [self._send(body, narrower, self._moves_ns(narrower), now_ns)]
 
     def _beside(self, body: Body, opening: Opening, soonest_ns: int, now_ns: int) -> Opening | None:
         """An opening that the body will likely meet, and nobody that the given one lets in."""
-        openings = merge([*self._openings, opening])
-        at_ns = self._liquid.first_passage_ns(body.arrival.liquid_ns, openings)
-        for aim in aims_beside(self._met(body, opening, now_ns), at_ns):
-            tried = self._opening_for(body, now_ns, aim)
-            if (
-                self._moves_ns(tried) >= soonest_ns
-                and not self._reaches_into_the_unseen(tried)
-                and next(self._met(body, tried, now_ns), None) is None
-            ):
+        with_it = merge([*self._openings, opening])
+        at_ns = self._liquid.first_passage_ns(body.arrival.liquid_ns, with_it)
+        for aim in aims_beside(self._met(body, opening, now_ns), at_ns, body.arrival.error_ns):
+            if (tried := self._alone(body, aim, soonest_ns, now_ns)) is not None:
                 body.covered = aim.of(body.arrival)
                 return tried
         return None
 
+    def _alone(self, body: Body, aim: Aim, soonest_ns: int, now_ns: int) -> Opening | None:
+        """The body's opening, if it can still be commanded and meets nobody."""
+        tried = self._opening_for(body, now_ns, aim)
+        late = self._moves_ns(tried) < soonest_ns or self._reaches_into_the_unseen(tried)
+        return None if late or any(self._met(body, tried, now_ns)) else tried
+
     def _opening_for(self, body: Body, now_ns: int, aim: Aim = WHOLE) -> Opening:
         assert body.outlet is not None
-        bound_ns = self._bound_ns(now_ns)
-        known = (self._openings, self._liquid, self._junction, bound_ns)
+        known = (self._openings, self._liquid, self._junction, self._bound_ns(now_ns))
         return plan_opening(body.arrival, body.outlet, *known, aim)
 
     def _moves_ns(self, opening: Opening) -> int:

@@ -23,6 +23,9 @@ from sorter.view import ViewGeometry
 from sorter.whereabouts import Whereabouts
 
 
+_TELL_AGAIN = 4  # views after which an arrival is known better; to find it takes a while
+
+
 class Sorting:
     """Frames to decisions, for one run.
 
@@ -62,6 +65,7 @@ class Sorting:
         self._last_frame: Frame | None = None
         self._in_view: Sequence[Track] = ()
         self._lost = 0
+        self._told: dict[int, int] = {}
         self.drain_ns: int | None = None
         self.waits_in_view = False
 
@@ -131,15 +135,19 @@ class Sorting:
 
     def _observe(self, in_view: Sequence[Track], liquid_ns: float, now_ns: int) -> None:
         """Tell the scheduler who else is coming, where something is due and they could be there."""
-        until_ns = self._scheduler.due_until_ns(now_ns)
-        if until_ns is None:
-            return
-        for track in in_view:
-            if liquid_ns + self._view.earliest_ns(track.last_x_um) <= until_ns:
-                arrival = self._pipeline.arrival(track)
-                if arrival is not None and self._whereabouts is not None:
-                    arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns)
-                self._scheduler.observe(track.id, arrival or self._view.anywhen(liquid_ns))
+        until_ns, told = self._scheduler.due_until_ns(now_ns), dict[int, int]()
+        for track in in_view if until_ns is not None else ():
+            if liquid_ns + self._view.earliest_ns(track.last_x_um) > until_ns:
+                continue
+            told[track.id] = self._told.get(track.id, -_TELL_AGAIN)
+            if track.n - told[track.id] < _TELL_AGAIN:
+                continue
+            told[track.id] = track.n
+            arrival = self._pipeline.arrival(track)
+            if arrival is not None and self._whereabouts is not None:
+                arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns)
+            self._scheduler.observe(track.id, arrival or self._view.anywhen(liquid_ns))
+        self._told = told
 
     def _answer_gap(self, frame: Frame, liquid_ns: float) -> int:
         """Lost frames, their number: where a body could have passed unseen, the gate stays shut."""
