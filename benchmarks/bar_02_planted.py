@@ -33,8 +33,10 @@ def look_for(name: str | None, seed: int, most: int) -> tuple[int, int, dict[str
             result = run_rig(sub_seed(seed, number), FAULTS_A_RIG)
             faults += result.faults
             number += 1
-            if result.wrong:
-                return faults, faults, {k: len(found) for k, found in result.wrong.items()}
+            # A crash may be the plant's own: it finds nothing.
+            wrong = {k: len(found) for k, found in result.wrong.items() if k != "no_crash"}
+            if wrong or (name is None and result.wrong):
+                return faults, faults, wrong or {"no_crash": len(result.wrong["no_crash"])}
     return 0, faults, {}
 
 
