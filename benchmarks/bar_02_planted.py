@@ -1,6 +1,6 @@
 """Does the campaign find bugs that it does not know of?
 
-    python -m benchmarks.bar_02_planted [--most 60000] [--seed 5] [--only NAME]
+    python -m benchmarks.bar_02_planted [--most 200000] [--seed 5] [--only NAME]
 
 Each bug of `hardware_sim.planted` is switched on alone, and rigs of a campaign are run until an
 invariant is violated, or the most faults have struck. Without a bug none is violated
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--most", type=int, default=60_000, help="faults for each bug")
+    parser.add_argument("--most", type=int, default=200_000, help="faults for each bug")
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--only", choices=list(PLANTED))
     given = parser.parse_args(arguments)
