@@ -120,8 +120,8 @@ class Scheduler:
         self._bodies.pop(object_id, None)
 
     def due_until_ns(self, now_ns: int) -> float | None:
-        """Until when, in liquid or host time, whichever is later, arrivals matter to what `plan` may
-        send now; None when nothing is due."""
+        """Until when, in liquid or host time, whichever is later, arrivals matter to what `plan`
+        may send now; None when nothing is due."""
         due = self._due(now_ns)
         if not due:
             return None
