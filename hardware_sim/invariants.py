@@ -75,7 +75,7 @@ def tracks_of(log: RigLog) -> list[TrackRow]:
         # One that the device refused was decided in time all the same.
         asked = {command.object_id for command in run.record.commands}
         asked |= _asked_unrecorded(run, asked)
-        asked |= _not_asked_yet(run)
+        asked |= _decided_in_time(run)
         for row in run.record.tracks():
             places = [(index_of[n], x, y) for n, x, y in row.sightings]
             commanded = row.object_id in asked
@@ -92,13 +92,15 @@ def _asked_unrecorded(run: RunLog, asked: set[int]) -> set[int]:
     return set(without[:count])
 
 
-def _not_asked_yet(run: RunLog) -> set[int]:
-    """Whose commands were still to come when the controller was killed: decided in time, and in the
-    record as it should be; only another's opening can let them in."""
-    if run.ended != "killed":
-        return set()
-    rows = run.record.objects.values()
-    return {row.id for row in rows if (row.arrival_ns or 0) > run.ended_ns}
+def _decided_in_time(run: RunLog) -> set[int]:
+    """Who was decided on before it could arrive. Of those whose decision stands without a command,
+    as the controller was killed or held up before that was due, only another's opening can let one
+    in."""
+    return {
+        row.id
+        for row in run.record.objects.values()
+        if row.decided_ns < (row.arrival_ns or 0) - (row.arrival_error_ns or 0)
+    }
 
 
 def _unrecorded(run: RunLog) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from hardware_sim.scene_settings import SceneCamera
@@ -19,6 +21,7 @@ class Transfers:
         self._origin_ns = origin_ns
         self._rng = np.random.default_rng([seed, 21])
         self._first_stall_s = camera.stall_every_s * float(self._rng.uniform(0.4, 0.9))
+        self._jitters = self._draw_jitters()
         self._last_ns = origin_ns
         self._waits_ns = round(self._first_stall_s * 1e9)
         self._every_ns = round(camera.stall_every_s * 1e9)
@@ -27,7 +30,7 @@ class Transfers:
     def due_ns(self, exposed_ns: int) -> int:
         """Host time at which the frame exposed at ``exposed_ns`` has arrived."""
         camera = self._camera
-        jitter_ms = camera.transfer_jitter_ms * float(self._rng.uniform(-1.0, 1.0))
+        jitter_ms = camera.transfer_jitter_ms * next(self._jitters)
         due_ns = exposed_ns + round((camera.transfer_delay_ms + jitter_ms) * 1e6)
         due_ns = max(due_ns, self._last_ns)
         stalled_ns = self._in_stall_ns(due_ns)
@@ -35,6 +38,10 @@ class Transfers:
             due_ns += self._stall_ns - stalled_ns
         self._last_ns = due_ns
         return due_ns
+
+    def _draw_jitters(self) -> Iterator[float]:
+        while True:
+            yield from self._rng.uniform(-1.0, 1.0, 256).tolist()
 
     def _in_stall_ns(self, t_ns: int) -> int:
         """Time since the last stall began; negative before the first."""

@@ -39,7 +39,7 @@ class LiquidSettings(BaseModel):
         100.0, gt=0, description="time constant with which the tubing smooths that jump, ms"
     )
     settles_ms: float = Field(
-        500.0,
+        400.0,
         ge=0,
         description="for so long after the pump is known to run the flow may still speed up: what "
         "is seen first meanwhile goes to rest, and may arrive sooner than it looks, ms",

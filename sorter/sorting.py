@@ -22,7 +22,6 @@ from sorter.track import Arrival, Track
 from sorter.view import ViewGeometry
 from sorter.whereabouts import Whereabouts
 
-
 _TELL_AGAIN = 4  # views after which an arrival is known better; to find it takes a while
 
 
@@ -136,8 +135,8 @@ class Sorting:
     def _observe(self, in_view: Sequence[Track], liquid_ns: float, now_ns: int) -> None:
         """Tell the scheduler who else is coming, where something is due and they could be there."""
         until_ns, told = self._scheduler.due_until_ns(now_ns), dict[int, int]()
-        for track in in_view if until_ns is not None else ():
-            if liquid_ns + self._view.earliest_ns(track.last_x_um) > until_ns:
+        for track in in_view:
+            if until_ns is None or liquid_ns + self._view.earliest_ns(track.last_x_um) > until_ns:
                 continue
             told[track.id] = self._told.get(track.id, -_TELL_AGAIN)
             if track.n - told[track.id] < _TELL_AGAIN:

@@ -92,8 +92,8 @@ def is_speck(
     """
     row = max(0, bisect_right(settings.limits, speed_um_s, key=itemgetter(0)) - 1)
     rows = settings.limits[row : row + 1 if steady else None]
-    looks_um, least_um2 = (min(limits) for limits in list(zip(*rows, strict=True))[1:])
-    return bool(diameter_um < looks_um or deficit_um2 < least_um2)
+    looks_um, least_um2 = min(looks for _, looks, _ in rows), min(least for *_, least in rows)
+    return diameter_um < looks_um or deficit_um2 < least_um2
 
 
 def deficit_um2(pixels: Pixels, detection: Detection, *, pitch_um: float) -> float:
