@@ -16,6 +16,10 @@ from sorter.matching import Expected, Seen, candidates, cheapest
 from sorter.pulsation import PulsationEstimator
 from sorter.track import Arrival, Moment, Sighting, Track, TrackSettings, either
 
+# Frames without a detection after which a track of one view ends: nobody knows how fast it is, and
+# a body that comes later would be taken for it.
+_MAX_LONE = 2
+
 
 class Tracker:
     """Follows bodies from frame to frame.
@@ -294,7 +298,8 @@ class Tracker:
         for track in self.tracks:
             if track.id not in matched:
                 track.missed += 1
-            lost = track.missed > (s.max_hidden if track.n >= 4 else s.max_missed)
+            most = s.max_hidden if track.n >= 4 else s.max_missed if track.n >= 2 else _MAX_LONE
+            lost = track.missed > most
             if not track.ended and (lost or track.leaving or self._has_left(track, liquid_ns)):
                 track.ended = True
                 newly.append(track)

@@ -72,6 +72,22 @@ def test_arrival_error_covers_the_truth_when_positions_scatter() -> None:
     assert abs(arrival.liquid_ns - 12_200 / 18_000 * 1e9) < arrival.error_ns
 
 
+def test_a_body_is_not_taken_for_what_was_seen_once_long_before() -> None:
+    """A fragment shows once; a body comes along where it might be by then."""
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    for number in range(24):
+        t_ns = number * PERIOD_NS
+        seen = [detection(300.0, 460.0, 60.0)] if number == 0 else []
+        if number >= 6:
+            seen = [detection(600.0 + 12_000 * (number - 6) * PERIOD_NS * 1e-9, 450.0, 180.0)]
+        tracker.update(
+            seen, frame=number, exposed_ns=t_ns, exposed_error_ns=0, liquid_ns=float(t_ns)
+        )
+    (track,) = (t for t in tracker.tracks if not t.ended)
+    assert track.n == 18
+    assert track.speed_um_s == pytest.approx(12_000, rel=1e-6)
+
+
 def test_a_few_missing_frames_do_not_break_a_track() -> None:
     _, ended = follow([(-200.0, 15_000.0, 500.0, 200.0)], hidden=frozenset({40, 41, 42, 60}))
     assert len(ended) == 1
