@@ -11,6 +11,8 @@ from argparse import Namespace
 from pathlib import Path
 from statistics import mean, stdev
 
+from scipy.stats import t as student
+
 from benchmarks._bar import Row, finish
 from benchmarks._gans import device_name, has_gpu, options, simulated, train
 
@@ -31,7 +33,8 @@ def main() -> None:
             train(out, data, "stylegan2-ada", own, "--augment", augment, *limit)
             values.append(_end(out))
     gains = [off - on for on, off in zip(ends["ada"], ends["none"], strict=True)]
-    half = 4.303 * stdev(gains) / math.sqrt(len(gains)) if len(gains) == 3 else math.nan
+    n = len(gains)
+    half = student.ppf(0.975, n - 1) * stdev(gains) / math.sqrt(n) if n > 1 else math.nan
     rows = [
         Row(f"KID at the end, {name}", len(values), mean(values), "reported", True)
         for name, values in ends.items()
