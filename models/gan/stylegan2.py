@@ -40,6 +40,11 @@ class StyleganSettings(BaseModel):
         default=16_384, ge=64, description="channels on a grid of r px: this divided by r …"
     )
     max_channels: int = Field(default=512, ge=1, description="… but at most this")
+    contrast: float = Field(
+        default=1.0,
+        gt=0,
+        description="factor on the images; at 1 they start with a standard deviation of about 2",
+    )
     mixing: float = Field(default=0.9, ge=0, le=1, description="share of images with two styles")
     mean_decay: float = Field(default=0.995, ge=0, lt=1, description="of the mean style, a step")
     group: int = Field(default=4, ge=1, description="images over which the deviation is taken")
@@ -63,6 +68,8 @@ CPU = StyleganSettings(
     mapping_layers=3,
     channel_base=1024,
     max_channels=96,
+    # Crops have a standard deviation of 0.2: from 2 down to it would take hundreds of steps.
+    contrast=0.1,
     mixing=0.5,
     recipe=Recipe(
         batch=16,
@@ -142,7 +149,7 @@ class StyleganGenerator(Generator):
             for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
         self.convs = nn.ModuleList(StyledConv(width, width, w_dim) for width in widths[1:])
-        self.images = nn.ModuleList(ToImage(width, w_dim) for width in widths)
+        self.images = nn.ModuleList(ToImage(width, w_dim, settings.contrast) for width in widths)
         self.enlarge = nn.ModuleList(double(base << i) for i in range(count))
         self.styles = 2 * count + 2
 
