@@ -77,7 +77,7 @@ CPU = StyleganSettings(
         discriminator_rate=2.5e-3,
         beta1=0.0,
         beta2=0.99,
-        r1_gamma=0.02,
+        r1_gamma=0.002,
         path_weight=0.5,
         path_interval=8,
         ema_half_life_images=5_000,
@@ -193,6 +193,7 @@ class StyleganDiscriminator(Discriminator):
         super().__init__()
         base, count = doublings(size_px)
         widths = [channels_on(settings, size_px >> i) for i in range(count + 1)]
+        self.contrast = settings.contrast
         self.from_image = EqualConv(1, widths[0], 1)
         self.blocks = nn.ModuleList(
             _Residual(a, b, size_px >> i) for i, (a, b) in enumerate(itertools.pairwise(widths))
@@ -208,7 +209,7 @@ class StyleganDiscriminator(Discriminator):
 
     def forward(self, images: Tensor, label: Tensor) -> Tensor:
         """(n,) logits of (n, 1, size, size) and (n,) int64."""
-        features = activate(self.from_image(images))
+        features = activate(self.from_image(images / self.contrast))
         for block in self.blocks:
             features = block(features)
         features = torch.cat([features, batch_deviation(features, self.group)], 1)
