@@ -137,6 +137,7 @@ class CampaignBoard(VirtualBoard):
         self.flows: list[Stay] = []
         self._boots = 1
         self._boots_until_ns: int | None = None
+        self._pressed_until_ns = 0
         self._reset_when: str | None = None
         self._reset_by_ns = 0
         self._boot_ns = 0
@@ -188,17 +189,30 @@ class CampaignBoard(VirtualBoard):
                 stays[-1] = replace(last, off_ns=self.now_ns, off_us=before_us)
                 stays.append(Stay(last.boot, last.outlet, self.now_ns, after_us))
 
-    def press_stop(self, for_ns: int) -> None:
-        """Somebody presses the emergency stop for a while."""
+    def press_stop(self, for_ns: int) -> bool:
+        """Somebody presses the emergency stop for a while; whether that changes anything.
 
-        def note(down: bool) -> Callable[[], None]:
-            return lambda: self.met.append(
-                Pressed(self.now_ns, self.clock.us_at(self.now_ns), down)
-            )
+        One that is down already can't be pressed; it stays down for as long as anybody holds it.
+        """
+        now_ns, until_ns = self.now_ns, self.now_ns + for_ns
+        if until_ns <= self._pressed_until_ns:
+            return False
+        if now_ns >= self._pressed_until_ns:
+            self._move_button(True, now_ns)
+        self._pressed_until_ns = until_ns
+        self._happenings.put(until_ns, self._let_go)
+        return True
 
-        for at_ns, down in ((self.now_ns, True), (self.now_ns + for_ns, False)):
-            self.press_estop(down, at_ns)
-            self._happenings.put(at_ns, note(down))
+    def _let_go(self) -> None:
+        if self.now_ns >= self._pressed_until_ns:
+            self._move_button(False, self.now_ns)
+
+    def _move_button(self, down: bool, at_ns: int) -> None:
+        self.press_estop(down, at_ns)
+        self._happenings.put(at_ns, lambda: self._note_button(down))
+
+    def _note_button(self, down: bool) -> None:
+        self.met.append(Pressed(self.now_ns, self.clock.us_at(self.now_ns), down))
 
     def drift_clock(self, by_ppm: float) -> None:
         """The counter runs faster from now on."""

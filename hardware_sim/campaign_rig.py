@@ -350,8 +350,7 @@ class CampaignRig:
 
     def press_stop(self, for_ns: int) -> bool:
         """See `hardware_sim.fault_acts.Rig`."""
-        self._board.press_stop(for_ns)
-        return True
+        return self._board.press_stop(for_ns)
 
     def step_clock(self, by_us: int) -> bool:
         """See `hardware_sim.fault_acts.Rig`."""

@@ -53,11 +53,16 @@ class ErrorModel:
         merged_small: the same for a body of less than 0.4 times the other's diameter, and from
             where on they touch.
         grouped: shares for members of a touching group.
-        deficit, deficit_small: diameter by the light deficit over the true one, from 30 µm on
-            (n = 27 bodies, 0.87 to 1.09; never drawn further out than 2.2 standard deviations)
-            and below (n = 2,569 views).
-        enlarged: (defocus, least by which debris of 30 µm and more looks larger there), µm, as
-            measured on 1,229 grains of 30 to 33.5 µm; linear between the rows.
+        deficit, deficit_far, deficit_small: diameter by the light deficit over the true one: debris
+            of 30 µm and more less than 200 µm out of focus (n = 558 grains of 30 to 34 µm, 0.85 to
+            1.15) and further out (n = 569, 0.77 to 1.13), and smaller debris (n = 2,569 views).
+        deficit_view, deficit_far_view: its spread from view to view.
+        deficit_fibre: of fibres, over the diameter as it looks (n = 185 tracks, 0.36 to 1.13).
+        enlarged: (defocus, by how much debris of 30 to 34 µm looks larger there, and its standard
+            deviation), µm (n = 1,153 grains); linear between the rows. What is larger is enlarged
+            by as much less as it is larger: blur adds in quadrature.
+        fibre_um: no fibre looks smaller as long as it is one (n = 407 tracks of 120 to 240 µm).
+        fibre_reach: longer side of a fibre's box over its length.
         hidden_found: share of bodies hidden behind a spheroid that `hides_body` tells of.
         not_healthy: logit of the probability of not being healthy, its mean over the views of a
             body: percentiles 1, 5, 25, 50, 75, 95 and 99 over bodies, and its spread between views.
@@ -70,21 +75,27 @@ class ErrorModel:
     grouped: tuple[float, float]
     hidden_found: float
     not_healthy: dict[str, tuple[tuple[float, ...], float]]
-    enlarged: tuple[tuple[float, float], ...] = (
-        (70.0, 0.0),
-        (94.0, 1.3),
-        (150.0, 2.0),
-        (250.0, 3.0),
-    )
-    deficit: tuple[float, float] = (0.988, 0.056)
+    enlarged: tuple[tuple[float, float, float], ...] = (
+        (15.0, 0.2, 0.95), (40.0, 0.7, 0.8), (61.0, 1.4, 0.9), (86.0, 2.5, 0.9), (99.0, 3.3, 0.9),
+        (134.0, 5.5, 0.85), (174.0, 8.6, 1.2), (226.0, 12.5, 1.5), (273.0, 16.3, 1.6),
+        (324.0, 20.5, 1.6), (374.0, 24.6, 1.5), (424.0, 28.4, 1.7), (474.0, 30.2, 2.2),
+        (524.0, 31.4, 3.3), (575.0, 30.8, 4.0), (615.0, 29.7, 4.5),
+    )  # fmt: skip
+    deficit: tuple[float, float] = (0.99, 0.048)
+    deficit_far: tuple[float, float] = (0.965, 0.045)
     deficit_small: tuple[float, float] = (0.93, 0.075)
     deficit_view: float = 0.05
+    deficit_far_view: float = 0.09
+    deficit_fibre: tuple[float, float] = (0.64, 0.13)
+    fibre_um: float = 38.0
+    fibre_reach: float = 0.7
 
 
 PERCENTS = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 """Where the percentiles of `ErrorModel.not_healthy` lie; its ends are 0 and 100."""
 
-# n: healthy 231 bodies, unhealthy 91, bubbles 18, debris 28 (30 µm and more) and 192, fibres 6.
+# n: healthy 231 bodies, unhealthy 91, bubbles 18, debris 28 (30 µm and more) and 192, fibres 6
+# (their size 407).
 MEASURED = ErrorModel(
     kinds={
         "healthy": KindErrors(
@@ -108,7 +119,7 @@ MEASURED = ErrorModel(
             0.78,
         ),
         "fibre": KindErrors(
-            (0.0261, 0.0204), 0.0300, 2.0, (-0.996, 0.389), 0.1055, (0.453, 0.241), 0.063, 0.695,
+            (0.0261, 0.0204), 0.0300, 2.0, (-0.98, 0.28), 0.1055, (0.453, 0.241), 0.063, 0.695,
             0.80, (0.887, 0.126), 0.20,
         ),
     },

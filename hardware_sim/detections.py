@@ -26,7 +26,10 @@ _PAIR_FROM_UM = 25.0
 _SMALL_RATIO = 0.4
 _FLOOR = 1e-4
 _DEFICIT_FACTOR = 1.33  # of sorter.descent: diameter over the root of the deficit
-_DEFICIT_SIGMAS = 2.2
+_SIGMAS = 3.5
+_FAR_UM = 200.0
+_LEAST_GRAIN_UM = 30.0
+_GRAIN_UM = 32.0  # the grains on which `ErrorModel.enlarged` was measured
 _LEAST_SHOWN = 0.12  # of its area: less than that of a body at the edge is not found
 
 
@@ -51,6 +54,7 @@ class _Look:
     roll_um: float
     off_um: tuple[float, float]
     size: float
+    enlarged: float
     circularity: float
     double: float
     deficit: float
@@ -61,6 +65,10 @@ class _Look:
     hidden_u: float
     views: int = 0
     hiding: Counter[int] = field(default_factory=Counter)
+
+
+def _normal(random: Random) -> float:
+    return min(max(random.gauss(0.0, 1.0), -_SIGMAS), _SIGMAS)
 
 
 def _kind_of(spec: BodySpec) -> str:
@@ -192,11 +200,11 @@ class DetectionVision:
                 gauss(0.0, 0.4 * errors.off) * spec.diameter_um,
                 min(across, gauss(0.0, errors.off) * spec.diameter_um),
             ),
-            # Blur only enlarges: 1 in 20 looked less than 0.5 % larger, none smaller.
-            size=max(0.0, gauss(*errors.size)) if spec.kind == "debris" else gauss(*errors.size),
+            size=self._draw_size(spec, errors, random),
+            enlarged=_normal(random),
             circularity=gauss(*errors.circularity),
             double=gauss(*errors.double),
-            deficit=self._draw_deficit(spec, random),
+            deficit=_normal(random),
             logit=_from_percentiles(percentiles, random.random()),
             logit_spread=spread,
             is_other=judged == "other",
@@ -204,10 +212,33 @@ class DetectionVision:
             hidden_u=random.random(),
         )
 
-    def _draw_deficit(self, spec: BodySpec, random: Random) -> float:
-        small = spec.diameter_um < 30.0
-        mean, sd = self._model.deficit_small if small else self._model.deficit
-        return mean + sd * min(max(random.gauss(0.0, 1.0), -_DEFICIT_SIGMAS), _DEFICIT_SIGMAS)
+    def _draw_size(self, spec: BodySpec, errors: KindErrors, random: Random) -> float:
+        size = random.gauss(*errors.size)
+        if spec.kind == "fibre":
+            return max(size, math.log(self._model.fibre_um / spec.diameter_um))
+        return max(0.0, size) if spec.kind == "debris" else size  # blur only enlarges
+
+    def _looks_um(self, body: InView, look: _Look) -> float:
+        """Diameter that a body seems to have, the same in all views at this defocus."""
+        d_um = body.spec.diameter_um
+        if body.spec.kind != "debris" or d_um < _LEAST_GRAIN_UM:
+            return d_um * math.exp(look.size)
+        off_um, mean_um, sd_um = self._enlarged
+        off = abs(body.defocus_um)
+        by_um = np.interp(off, off_um, mean_um) + look.enlarged * np.interp(off, off_um, sd_um)
+        return d_um + float(by_um) * _GRAIN_UM / d_um
+
+    def _light_um(self, body: InView, look: _Look, looks_um: float) -> float:
+        """Diameter by the light that a body takes out of this view."""
+        model, d_um, view = self._model, body.spec.diameter_um, self._model.deficit_view
+        mean, sd = model.deficit
+        if body.spec.kind == "fibre":
+            (mean, sd), d_um = model.deficit_fibre, looks_um
+        elif d_um < _LEAST_GRAIN_UM:
+            mean, sd = model.deficit_small
+        elif abs(body.defocus_um) > _FAR_UM:
+            (mean, sd), view = model.deficit_far, model.deficit_far_view
+        return d_um * max(0.0, mean + sd * look.deficit + self._random.gauss(0.0, view))
 
     def _is_found(self, body: InView) -> bool:
         if body.spec.kind != "debris" or body.spec.diameter_um >= self._model.found[-1][0]:
@@ -276,11 +307,23 @@ class DetectionVision:
             + (look.off_um[0] + roll_um + random.gauss(0, errors.white_um)) / self._pitch_um
         )
         y = body.y_px + (look.off_um[1] + random.gauss(0, errors.white_um)) / self._pitch_um
-        seen_um = d_um * math.exp(look.size + random.gauss(0, errors.size_view))
-        if body.spec.kind == "debris" and d_um >= 30.0:
-            seen_um = max(seen_um, d_um + float(np.interp(abs(body.defocus_um), *self._enlarged)))
+        looks_um = self._looks_um(body, look)
+        seen_um = looks_um * math.exp(random.gauss(0, errors.size_view))
+        light_um = seen_um
+        if seen_um < self._weigh_below_um:
+            light_um = self._light_um(body, look, looks_um)
+        reach = self._model.fibre_reach * d_um / seen_um if body.spec.kind == "fibre" else 1.0
         double = how == "double" or (how is None and random.random() < look.double)
-        made = self._detection(x, y, seen_um, look, split=how == "split", double=double)
+        made = self._detection(
+            x,
+            y,
+            seen_um,
+            look,
+            light_um,
+            split=how == "split",
+            double=double,
+            reach=max(1.0, reach),
+        )
         if made is None:
             return
         look.views += 1
@@ -289,11 +332,13 @@ class DetectionVision:
             self.alone[body.body] += 1
         if random.random() < errors.extra:
             angle, off_um = random.uniform(0, math.tau), d_um / 2 + random.uniform(5.0, 40.0)
+            small_um = random.choice((20.5, 22.8, 25.0, 74.0))
             fragment = self._detection(
                 x + off_um * math.cos(angle) / self._pitch_um,
                 y + off_um * math.sin(angle) / self._pitch_um,
-                random.choice((20.5, 22.8, 25.0, 74.0)),
+                small_um,
                 look,
+                small_um,
                 split=False,
                 double=False,
             )
@@ -305,27 +350,41 @@ class DetectionVision:
         self._shown[id(detection)] = body
 
     def _detection(
-        self, x: float, y: float, d_um: float, look: _Look, *, split: bool, double: bool
+        self,
+        x: float,
+        y: float,
+        d_um: float,
+        look: _Look,
+        light_um: float,
+        *,
+        split: bool,
+        double: bool,
+        reach: float = 1.0,
     ) -> Detection | None:
-        """A round body, cut off where it reaches out of the frame; None when too little shows."""
+        """A round body, cut off where it reaches out of the frame; None when too little shows.
+
+        Args:
+            light_um: its diameter by the light that it takes out.
+            reach: its length over its diameter.
+        """
         r_px = d_um / 2 / self._pitch_um
-        left, right = max(0.0, x - r_px), min(float(self._width_px), x + r_px)
+        left, right = max(0.0, x - reach * r_px), min(float(self._width_px), x + reach * r_px)
         top, bottom = max(0.0, y - r_px), min(float(self._height_px), y + r_px)
         if right - left < 1.0 or bottom - top < 1.0:
             return None
-        share = (right - left) * (bottom - top) / (4.0 * r_px * r_px)
+        share = (right - left) * (bottom - top) / (4.0 * reach * r_px * r_px)
         border = left == 0.0 or top == 0.0 or right == self._width_px or bottom == self._height_px
         if border:
             if share < _LEAST_SHOWN:
                 return None
             x, y = (left + right) / 2, (top + bottom) / 2
             d_um *= math.sqrt(share)
+            light_um *= math.sqrt(share)
         area_um2 = math.pi * d_um * d_um / 4
         circularity = look.circularity + self._random.gauss(0, look.errors.circularity_view)
         deficit = math.nan
         if d_um < self._weigh_below_um:
-            ratio = look.deficit + self._random.gauss(0, self._model.deficit_view)
-            deficit = (ratio * d_um * math.exp(-look.size) / _DEFICIT_FACTOR) ** 2
+            deficit = (light_um / _DEFICIT_FACTOR) ** 2
         bbox = (int(left), int(top), max(1, int(right - left)), max(1, int(bottom - top)))
         if border and right >= self._width_px:
             bbox = (bbox[0], bbox[1], self._width_px - bbox[0], bbox[3])

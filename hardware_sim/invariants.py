@@ -75,6 +75,7 @@ def tracks_of(log: RigLog) -> list[TrackRow]:
         # One that the device refused was decided in time all the same.
         asked = {command.object_id for command in run.record.commands}
         asked |= _asked_unrecorded(run, asked)
+        asked |= _decided_in_time(run)
         for row in run.record.tracks():
             places = [(index_of[n], x, y) for n, x, y in row.sightings]
             commanded = row.object_id in asked
@@ -89,6 +90,17 @@ def _asked_unrecorded(run: RunLog, asked: set[int]) -> set[int]:
     rows = sorted(run.record.tracks(), key=lambda row: row.object_id, reverse=True)
     without = [r.object_id for r in rows if r.outlet == "collect" and r.object_id not in asked]
     return set(without[:count])
+
+
+def _decided_in_time(run: RunLog) -> set[int]:
+    """Who was decided on before it could arrive. Of those whose decision stands without a command,
+    as the controller was killed or held up before that was due, only another's opening can let one
+    in."""
+    return {
+        row.id
+        for row in run.record.objects.values()
+        if row.decided_ns < (row.arrival_ns or 0) - (row.arrival_error_ns or 0)
+    }
 
 
 def _unrecorded(run: RunLog) -> list[int]:

@@ -71,10 +71,11 @@ class LightStage(Stage):
         x_um = self._flock.x_um.tolist()
         order = sorted(range(len(x_um)), key=x_um.__getitem__)
         for k, i in enumerate(order):
-            for j in order[k + 1 :]:
-                if x_um[j] - x_um[i] > _LARGEST_UM:
+            reach_um = x_um[i] + _LARGEST_UM
+            for m in range(k + 1, len(order)):
+                if x_um[order[m]] > reach_um:
                     break
-                self._push_apart(i, j)
+                self._push_apart(i, order[m])
 
     def _push_apart(self, i: int, j: int) -> None:
         flock = self._flock

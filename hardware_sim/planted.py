@@ -181,8 +181,10 @@ def start_unwatched() -> AbstractContextManager[None]:
     """A run takes the channel for empty when it starts."""
     plain = Priming.__init__
 
-    def trusting(self: Priming, view: ViewGeometry, prime_ns: int, *, empty: bool) -> None:
-        plain(self, view, prime_ns, empty=True)
+    def trusting(
+        self: Priming, view: ViewGeometry, prime_ns: int, *, settles_ns: int, empty: bool
+    ) -> None:
+        plain(self, view, prime_ns, settles_ns=settles_ns, empty=True)
 
     return _instead(Priming, "__init__", trusting)
 

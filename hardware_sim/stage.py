@@ -61,6 +61,8 @@ class Stage:
         self._count = 0
         self._groups = 0
         self._truth = truth
+        self._junction_um = settings.junction_um
+        self._mean_um_s = settings.flow.mean_mm_s * 1e3
         self._view_um = settings.camera.width_px * settings.optics.pitch_um
         self.begin(origin_ns)
         self._prepare(self._last_liquid_um)
@@ -128,7 +130,7 @@ class Stage:
 
         Bodies upstream move with the liquid too, so they come by its travel, not by the clock.
         """
-        now_s = liquid_um / (self._settings.flow.mean_mm_s * 1e3)
+        now_s = liquid_um / self._mean_um_s
         while self._next is not None and self._next.t_s <= now_s + _AHEAD_S:
             self._expect(self._next)
             self._next = next(self._feed, None)
@@ -151,10 +153,11 @@ class Stage:
     def _settle_fates(self, before_um: Floats, now_ns: int) -> None:
         """Bodies that passed the junction or got lost since the last call leave the scene."""
         x_um, lost_um = self._flock.x_um, self._flock.lost_um
-        junction_um = self._settings.junction_um
-        gone = x_um >= np.minimum(lost_um, junction_um)
-        if not gone.any():
+        junction_um = self._junction_um
+        ends_um = zip(x_um.tolist(), lost_um.tolist(), strict=True)
+        if not any(x >= junction_um or x >= lost for x, lost in ends_um):
             return
+        gone = x_um >= np.minimum(lost_um, junction_um)
         lost = x_um >= lost_um
         share = (junction_um - before_um) / np.maximum(x_um - before_um, 1e-9)
         times = self._last_ns + np.clip(share, 0.0, 1.0) * (now_ns - self._last_ns)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from hardware_sim.scene_settings import SceneCamera
@@ -19,25 +21,32 @@ class Transfers:
         self._origin_ns = origin_ns
         self._rng = np.random.default_rng([seed, 21])
         self._first_stall_s = camera.stall_every_s * float(self._rng.uniform(0.4, 0.9))
+        self._jitters = self._draw_jitters()
         self._last_ns = origin_ns
+        self._waits_ns = round(self._first_stall_s * 1e9)
+        self._every_ns = round(camera.stall_every_s * 1e9)
+        self._stall_ns = round(camera.stall_ms * 1e6)
 
     def due_ns(self, exposed_ns: int) -> int:
         """Host time at which the frame exposed at ``exposed_ns`` has arrived."""
         camera = self._camera
-        jitter_ms = camera.transfer_jitter_ms * float(self._rng.uniform(-1.0, 1.0))
+        jitter_ms = camera.transfer_jitter_ms * next(self._jitters)
         due_ns = exposed_ns + round((camera.transfer_delay_ms + jitter_ms) * 1e6)
         due_ns = max(due_ns, self._last_ns)
         stalled_ns = self._in_stall_ns(due_ns)
-        if 0 <= stalled_ns < camera.stall_ms * 1e6:
-            due_ns += round(camera.stall_ms * 1e6) - stalled_ns
+        if 0 <= stalled_ns < self._stall_ns:
+            due_ns += self._stall_ns - stalled_ns
         self._last_ns = due_ns
         return due_ns
 
+    def _draw_jitters(self) -> Iterator[float]:
+        while True:
+            yield from self._rng.uniform(-1.0, 1.0, 256).tolist()
+
     def _in_stall_ns(self, t_ns: int) -> int:
         """Time since the last stall began; negative before the first."""
-        since_ns = t_ns - self._origin_ns - round(self._first_stall_s * 1e9)
-        every_ns = round(self._camera.stall_every_s * 1e9)
-        return since_ns if since_ns < 0 else since_ns % every_ns
+        since_ns = t_ns - self._origin_ns - self._waits_ns
+        return since_ns if since_ns < 0 else since_ns % self._every_ns
 
 
 def exposed_ns(camera: SceneCamera, origin_ns: int, number: int) -> int:

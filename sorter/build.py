@@ -155,7 +155,7 @@ def build_controller(
     """The loop over the given camera, dispenser and vision."""
     journal = Journal()
     noted = JournalledDispenser(dispenser, journal)
-    liquid, view = Liquid(rig.liquid), _view(rig)
+    liquid, view = Liquid(rig.liquid, rig.junction.jitter_ns), _view(rig)
     scheduler = Scheduler(
         rig.schedule,
         rig.junction,
@@ -175,10 +175,19 @@ def build_controller(
         view=view,
         record=record,
         journal=journal,
-        priming=Priming(view, int(rig.run.prime_s * 1e9), empty=rig.run.channel_empty),
+        priming=_build_priming(rig, view),
         pump=pump,
         oversight=oversight,
         whereabouts=_build_whereabouts(rig, noted, liquid, scheduler),
+    )
+
+
+def _build_priming(rig: RigSettings, view: ViewGeometry) -> Priming:
+    return Priming(
+        view,
+        int(rig.run.prime_s * 1e9),
+        settles_ns=int(rig.liquid.settles_ms * 1e6),
+        empty=rig.run.channel_empty,
     )
 
 

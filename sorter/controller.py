@@ -53,6 +53,7 @@ from sorter.view import ViewGeometry
 from sorter.whereabouts import Whereabouts
 
 STATUS_PERIOD_NS = 400_000_000
+_LATE_NS = 500_000
 
 
 class Controller:
@@ -212,7 +213,7 @@ class Controller:
         self._watch_flow(now_ns)
         with self._camera_door:
             frame = self._camera.pop()
-            crowded = frame is not None and self._camera.waiting() > 0
+            crowded = frame is not None and self._is_crowded(frame, now_ns)
         n_objects = 0
         if frame is not None:
             self._journal.took(frame, crowded=crowded)
@@ -228,6 +229,10 @@ class Controller:
             self._publish(now_ns)
         self._journal_step()
         return frame is not None
+
+    def _is_crowded(self, frame: Frame, now_ns: int) -> bool:
+        """More frames wait, or this one did."""
+        return self._camera.waiting() > 0 or now_ns - frame.received_ns > _LATE_NS
 
     def _look_at_junction(self, frame: Frame, now_ns: int) -> None:
         """Where objects went, by a frame's time; while the flow is held, that waits."""

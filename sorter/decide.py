@@ -140,6 +140,8 @@ class Views:
         last_diameter_um: diameter when last seen, whole or not.
         probabilities: (classified views, classes), of those views that went to the network.
         lost: frames were lost while it may have been in view, so it may have shown more often.
+        steady: the flow kept its speed meanwhile.
+        length_um: the longer side of its box, median over the whole views.
     """
 
     diameters_um: Sequence[float]
@@ -151,6 +153,8 @@ class Views:
     last_diameter_um: float
     probabilities: NDArray[np.float32]
     lost: bool = False
+    steady: bool = True
+    length_um: float = 0.0
 
 
 class Decider:
@@ -206,7 +210,8 @@ class Decider:
         """What size, shape and number of views alone decide."""
         s = self.settings
         n = len(views.diameters_um)
-        flickers = n < s.speck.min_views and not views.lost
+        compact = views.length_um <= s.speck.max_length_um
+        flickers = compact and n < s.speck.min_views and not views.lost
         if flickers and views.last_diameter_um < s.weigh_below_um:
             return Reason.SPECK
         if n == 0:
@@ -215,7 +220,8 @@ class Decider:
         # Beside another body the light was not measured.
         measured = [deficit for deficit in views.deficits_um2 if math.isfinite(deficit)]
         deficit_um2 = median(measured) if 2 * len(measured) > n else math.inf
-        if is_speck(diameter_um, deficit_um2, views.speed_um_s, s.speck):
+        small = is_speck(diameter_um, deficit_um2, views.speed_um_s, s.speck, steady=views.steady)
+        if compact and small:
             return Reason.SPECK
         if diameter_um < s.min_diameter_um:
             return Reason.TOO_SMALL

@@ -25,6 +25,7 @@ from math import pi, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from sorter.jolts import apart
 from sorter.motion import SIGMAS
 from sorter.sinking import ChannelSettings
 
@@ -117,6 +118,7 @@ def passage_of_descents_s(
     channel: ChannelSettings,
     noise_um: float,
     pump_um: float,
+    valve_um: Floats,
 ) -> tuple[float, float] | None:
     """Earliest and latest time at which a body that was seen comes to ``to_um``.
 
@@ -129,6 +131,7 @@ def passage_of_descents_s(
         channel: height, speed and slip; how fast bodies sink.
         noise_um: least standard deviation of a position.
         pump_um: standard deviation of what the pump does to the positions, and is not known.
+        valve_um: (n,) the same of what the valve's jitter does (`sorter.jolts`).
 
     Returns:
         None when no descent shows what was seen.
@@ -136,7 +139,9 @@ def passage_of_descents_s(
     t, x = _averaged(t_s), _averaged(x_um)
     at_s, mean_um = float(t.mean()), float(x.mean())
     t, x = t - at_s, x - mean_um
-    whiten = np.linalg.inv(np.linalg.cholesky(_covariance(t, channel, pump_um / noise_um)))
+    valve = np.array([_averaged(row) for row in apart(valve_um / noise_um)])
+    covariance = _covariance(t, channel, pump_um / noise_um) + valve.T @ valve
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance))
     paths = _grid(t, float(t @ x) / float(t @ t), diameters_um, channel)
     paths = paths.of(_may_look(paths, looks_um, channel))
     begins, seen = whiten.sum(axis=1), whiten @ x

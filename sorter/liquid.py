@@ -12,6 +12,7 @@ are fitted, and arrivals predicted, in liquid time; `first_passage_ns` brings th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,12 @@ class LiquidSettings(BaseModel):
     )
     compliance_ms: float = Field(
         100.0, gt=0, description="time constant with which the tubing smooths that jump, ms"
+    )
+    settles_ms: float = Field(
+        400.0,
+        ge=0,
+        description="for so long after the pump is known to run the flow may still speed up: what "
+        "is seen first meanwhile goes to rest, and may arrive sooner than it looks, ms",
     )
 
 
@@ -62,10 +69,16 @@ def merge(openings: Sequence[Opening]) -> tuple[Opening, ...]:
 
 
 class Liquid:
-    """Converts between host time and liquid time for a given list of openings."""
+    """Converts between host time and liquid time for a given list of openings.
 
-    def __init__(self, settings: LiquidSettings) -> None:
+    Args:
+        settings: how far the valve's jumps move it, and how fast.
+        jitter_ns: how much earlier or later than planned the valve may move.
+    """
+
+    def __init__(self, settings: LiquidSettings, jitter_ns: int = 0) -> None:
         self.settings = settings
+        self._jitter_ns = jitter_ns
         self.jump_ns = settings.displaced_um / settings.mean_speed_um_s * 1e9
         self._tau_ns = settings.compliance_ms * 1e6
 
@@ -92,6 +105,16 @@ class Liquid:
     def _response(self, since_ns: NDArray[np.int64]) -> NDArray[np.float64]:
         """Share of a jump that has happened `since_ns` after the valve moved; 0 before."""
         return np.asarray(-np.expm1(-np.maximum(since_ns, 0) / self._tau_ns))
+
+    def unrest_ns(self, time_ns: int, openings: Sequence[Opening]) -> float:
+        """How far off liquid time may be at one host time, because the valve's jitter is not known.
+
+        An edge that came early or late has moved the liquid on, or left it behind: by the more, the
+        shorter ago it was. The errors of several add in quadrature.
+        """
+        edges_ns = [t_ns for o in openings for t_ns in (o.open_ns, o.close_ns) if t_ns <= time_ns]
+        squares = sum(math.exp(-2.0 * (time_ns - t_ns) / self._tau_ns) for t_ns in edges_ns)
+        return self.jump_ns * self._jitter_ns / self._tau_ns * math.sqrt(squares)
 
     def lead_ns(self, before_ns: int) -> float:
         """Liquid time that a body gains when the gate opens `before_ns` before it arrives."""

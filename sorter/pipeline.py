@@ -118,6 +118,7 @@ class TrackViews:
     """The views of one track while it is in the frame."""
 
     diameters_um: list[float] = field(default_factory=list)
+    lengths_px: list[int] = field(default_factory=list)
     circularities: list[float] = field(default_factory=list)
     solidities: list[float] = field(default_factory=list)
     grey_ratios: list[float] = field(default_factory=list)
@@ -132,6 +133,7 @@ class TrackViews:
     def see(self, detection: Detection) -> None:
         """Count one whole view."""
         self.diameters_um.append(detection.diameter_um)
+        self.lengths_px.append(max(detection.bbox[2:]))
         self.circularities.append(detection.circularity)
         self.solidities.append(detection.solidity)
         self.grey_ratios.append(detection.grey_ratio)
@@ -206,12 +208,15 @@ class Pipeline:
         self._views: dict[int, TrackViews] = {}
         self._ended: list[Track] = []
 
-    def process(self, frame: Frame, liquid_ns: float, *, crowded: bool = False) -> PipelineResult:
+    def process(
+        self, frame: Frame, liquid_ns: float, unrest_ns: float = 0.0, *, crowded: bool = False
+    ) -> PipelineResult:
         """Take one frame.
 
         Args:
             frame: the frame.
             liquid_ns: its exposure in liquid time (`sorter.liquid`).
+            unrest_ns: how far off that may be.
             crowded: more frames wait already: a body that was judged in its last view is only
                 followed in this one. It has views enough, and the frames that wait have not.
         """
@@ -222,6 +227,7 @@ class Pipeline:
             exposed_ns=frame.exposed_ns,
             exposed_error_ns=frame.exposed_error_ns,
             liquid_ns=liquid_ns,
+            unrest_ns=unrest_ns,
         )
         self._ended = ended  # so that they are not lost where the network fails
         n_judged = self._look(frame, seen, crowded=crowded)
@@ -233,6 +239,10 @@ class Pipeline:
         decided = self._decide(ended)
         self._ended = []
         return PipelineResult(len(detections), n_judged, in_view, decided)
+
+    def steady_from(self, exposed_ns: int) -> None:
+        """Bodies that were seen before this host time may have been slower than they are now."""
+        self._tracker.steady_from_ns = exposed_ns
 
     def doubt_times(self, number: int) -> None:
         """The camera's times around a frame are wrong."""
@@ -314,17 +324,27 @@ class Pipeline:
                     track.speed_um_s if track.n else 0.0,
                     track.last.diameter_um,
                     views.stacked(),
-                    self._tracker.lost_views(track),
+                    self._may_have_shown(track),
+                    self._tracker.saw_steady_flow(track),
+                    median(views.lengths_px or [0]) * self._tracker.pitch_um,
                 )
             )
             if look and self._hides_body(decision, views):
                 decision = self._decider.to_rest(decision, Reason.HIDDEN)
             arrival = self._tracker.arrival(
-                track, self._junction_um, ended=decision.reason is not Reason.SPECK
+                track,
+                self._junction_um,
+                ended=decision.reason is not Reason.SPECK,
+                may_hide=decision.outlet != self._decider.outlets.collect,
             )
             column = self._decider.healthy_column
             decided.append(DecidedObject(track, views, arrival, decision, column))
         return decided
+
+    def _may_have_shown(self, track: Track) -> bool:
+        """Whether it would have had views enough, had no frames been lost and nobody hidden it."""
+        enough = track.n + track.veiled >= self._decider.settings.speck.min_views
+        return enough or self._tracker.lost_views(track)
 
     def _hides_body(self, decision: Decision, views: TrackViews) -> bool:
         """Whether an object that would be collected has another body with it."""

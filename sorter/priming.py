@@ -15,12 +15,16 @@ class Priming:
     Args:
         view: how long the slowest body takes.
         prime_ns: the least time.
+        settles_ns: so long the flow may still speed up.
         empty: the channel holds no bodies when the run starts.
     """
 
-    def __init__(self, view: ViewGeometry, prime_ns: int, *, empty: bool) -> None:
-        self._flushed_ns = max(prime_ns, view.flush_ns)
-        self._lasts_ns = prime_ns if empty else self._flushed_ns
+    def __init__(
+        self, view: ViewGeometry, prime_ns: int, *, settles_ns: int = 0, empty: bool
+    ) -> None:
+        self._settles_ns = settles_ns
+        self._flushed_ns = max(prime_ns, settles_ns + view.flush_ns)
+        self._lasts_ns = max(prime_ns, settles_ns) if empty else self._flushed_ns
         self._looks_ns: int | None = None
         self._flows_ns: int | None = None
 
@@ -30,6 +34,11 @@ class Priming:
         if self._looks_ns is None or self._flows_ns is None:
             return FOREVER_NS
         return max(self._looks_ns, self._flows_ns) + self._lasts_ns
+
+    @property
+    def steady_ns(self) -> int:
+        """Host time from which the flow keeps its speed; far away while that isn't known."""
+        return FOREVER_NS if self._flows_ns is None else self._flows_ns + self._settles_ns
 
     @property
     def flows(self) -> bool:

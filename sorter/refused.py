@@ -14,6 +14,8 @@ from sorter.liquid import Liquid, Opening
 from sorter.opening_plan import JunctionSettings, window
 from sorter.under_way import Body
 
+_NEVER_SENT = 0
+
 
 class RefusedBodies:
     """Keeps them until it is known what became of them."""
@@ -24,7 +26,9 @@ class RefusedBodies:
         self._bodies: dict[int, tuple[Body, Reason]] = {}
 
     def add(self, body: Body, reason: Reason) -> None:
-        """A body whose command acts no more, and why it then goes to rest."""
+        """A body whose command acts no more, or came never to be, and why it then goes to rest."""
+        if body.command_id is None:
+            body.command_id = _NEVER_SENT
         self._bodies[body.id] = body, reason
 
     def clear(self) -> None:

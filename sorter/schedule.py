@@ -120,10 +120,8 @@ class Scheduler:
         self._bodies.pop(object_id, None)
 
     def due_until_ns(self, now_ns: int) -> float | None:
-        """Until when arrivals matter to what `plan` may send now; None when nothing is due.
-
-        In liquid time or host time, whichever is later: they differ by a jump at most.
-        """
+        """Until when, in liquid or host time, whichever is later, arrivals matter to what `plan`
+        may send now; None when nothing is due."""
         due = self._due(now_ns)
         if not due:
             return None
@@ -145,12 +143,9 @@ class Scheduler:
         self._unsure.discard(command_id)
 
     def refused(self, command_id: int, now_ns: int) -> list[Ruling]:
-        """The device will not act on a command: its object goes to rest.
-
-        Unless another's opening for the same outlet may let it in, or has: then its decision
-        stands, as long as that opening does. The liquid will not jump as it was thought to, so all
-        other openings are looked at again.
-        """
+        """The device will not act on a command: its object goes to rest, unless another's opening
+        may let it in, or has: then its decision stands, as long as that opening does. As the liquid
+        will not jump as it was thought to, all other openings are looked at again."""
         self._unsure.discard(command_id)
         withdrawn = self._withdrawn.pop(command_id, None)
         sent = self._sent.pop(command_id, withdrawn)
@@ -186,9 +181,7 @@ class Scheduler:
 
     def hold(self, now_ns: int) -> list[Ruling]:
         """The flow stands and the gate was sent to rest: where bodies are is not known any more.
-
-        What was bound elsewhere goes to rest, unless its opening had begun, or another's that may
-        have let it in.
+        What was bound elsewhere goes to rest, unless an opening had begun that may have let it in.
         """
         on_ns = int(self._junction.valve_on_ms * 1e6)
         sent = [*self._sent.values(), *self._withdrawn.values()]
@@ -246,38 +239,45 @@ class Scheduler:
         soonest_ns = now_ns + int(self._settings.min_lead_ms * 1e6)
         if move_ns < soonest_ns:
             if not stands_until(self._openings, body.outlet, soonest_ns, self._junction):
-                return self._rest(body, Reason.LATE, now_ns)
+                return self._too_late(body, now_ns)
             move_ns = soonest_ns
         if self._reaches_into_the_unseen(opening):
             if move_ns > soonest_ns:
                 return []  # the next frame may tell
             return self._rest(body, Reason.LATE, now_ns)
-        if next(self._met(body, opening, now_ns), None) is None:
+        if not any(self._met(body, opening, now_ns)):
             return [self._send(body, opening, move_ns, now_ns)]
-        narrower = self._beside(body, opening, soonest_ns, now_ns)
-        if narrower is None:
+        if (narrower := self._beside(body, opening, soonest_ns, now_ns)) is None:
             return self._rest(body, Reason.CONFLICT, now_ns)
         return [self._send(body, narrower, self._moves_ns(narrower), now_ns)]
 
+    def _too_late(self, body: Body, now_ns: int) -> list[Ruling]:
+        """To rest, unless it has passed and another's opening may have let it in."""
+        if self._conflicts.window(body, self._openings).late_ns >= now_ns:
+            return self._rest(body, Reason.LATE, now_ns)
+        self._refused.add(body, Reason.LATE)
+        self._moves_otherwise = True
+        return []
+
     def _beside(self, body: Body, opening: Opening, soonest_ns: int, now_ns: int) -> Opening | None:
         """An opening that the body will likely meet, and nobody that the given one lets in."""
-        openings = merge([*self._openings, opening])
-        at_ns = self._liquid.first_passage_ns(body.arrival.liquid_ns, openings)
-        for aim in aims_beside(self._met(body, opening, now_ns), at_ns):
-            tried = self._opening_for(body, now_ns, aim)
-            if (
-                self._moves_ns(tried) >= soonest_ns
-                and not self._reaches_into_the_unseen(tried)
-                and next(self._met(body, tried, now_ns), None) is None
-            ):
+        with_it = merge([*self._openings, opening])
+        at_ns = self._liquid.first_passage_ns(body.arrival.liquid_ns, with_it)
+        for aim in aims_beside(self._met(body, opening, now_ns), at_ns, body.arrival.error_ns):
+            if (tried := self._alone(body, aim, soonest_ns, now_ns)) is not None:
                 body.covered = aim.of(body.arrival)
                 return tried
         return None
 
+    def _alone(self, body: Body, aim: Aim, soonest_ns: int, now_ns: int) -> Opening | None:
+        """The body's opening, if it can still be commanded and meets nobody."""
+        tried = self._opening_for(body, now_ns, aim)
+        late = self._moves_ns(tried) < soonest_ns or self._reaches_into_the_unseen(tried)
+        return None if late or any(self._met(body, tried, now_ns)) else tried
+
     def _opening_for(self, body: Body, now_ns: int, aim: Aim = WHOLE) -> Opening:
         assert body.outlet is not None
-        bound_ns = self._bound_ns(now_ns)
-        known = (self._openings, self._liquid, self._junction, bound_ns)
+        known = (self._openings, self._liquid, self._junction, self._bound_ns(now_ns))
         return plan_opening(body.arrival, body.outlet, *known, aim)
 
     def _moves_ns(self, opening: Opening) -> int:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sorter.motion import Motion
 
 _STEADY_UM_S2 = 1e-3
+_FIBRE = 0.5  # circularity of a rod four times as long as it is wide
 _MOST_DENSE = 1.25  # fastest sinking over the usual
 
 
@@ -84,6 +85,17 @@ class ChannelSettings(BaseModel):
     def _liquid_um_s(self, z_um: float) -> float:
         share = min(z_um / self.height_um, 0.5)
         return 4.0 * share * (1.0 - share) * self.max_liquid_um_s
+
+
+def sinks_as_um(diameter_um: float, circularity: float) -> float:
+    """Diameter of the grain that sinks as fast: of a fibre its thickness, whatever its length.
+
+    A rod of length l and width w has the area l w and a circularity of about π w / l, so that w is
+    half the diameter of the disc of that area times the root of the circularity.
+    """
+    if circularity >= _FIBRE:
+        return diameter_um
+    return diameter_um / 2 * math.sqrt(max(circularity, 0.0))
 
 
 def passage_s(

@@ -22,6 +22,8 @@ from sorter.track import Arrival, Track
 from sorter.view import ViewGeometry
 from sorter.whereabouts import Whereabouts
 
+_TELL_AGAIN = 4  # views after which an arrival is known better; to find it takes a while
+
 
 class Sorting:
     """Frames to decisions, for one run.
@@ -62,6 +64,7 @@ class Sorting:
         self._last_frame: Frame | None = None
         self._in_view: Sequence[Track] = ()
         self._lost = 0
+        self._told: dict[int, int] = {}
         self.drain_ns: int | None = None
         self.waits_in_view = False
 
@@ -89,7 +92,9 @@ class Sorting:
         liquid_ns = self._liquid.at(frame.exposed_ns, self._scheduler.openings)
         self._priming.looked(frame.exposed_ns)
         self._lost = self._answer_gap(frame, liquid_ns)
-        result = self._pipeline.process(frame, liquid_ns, crowded=crowded)
+        self._pipeline.steady_from(self._priming.steady_ns)
+        unrest_ns = self._liquid.unrest_ns(frame.exposed_ns, self._scheduler.openings)
+        result = self._pipeline.process(frame, liquid_ns, unrest_ns, crowded=crowded)
         self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)
         self._observe(result.in_view, liquid_ns, now_ns)
         if self.drain_ns is not None:
@@ -129,15 +134,19 @@ class Sorting:
 
     def _observe(self, in_view: Sequence[Track], liquid_ns: float, now_ns: int) -> None:
         """Tell the scheduler who else is coming, where something is due and they could be there."""
-        until_ns = self._scheduler.due_until_ns(now_ns)
-        if until_ns is None:
-            return
+        until_ns, told = self._scheduler.due_until_ns(now_ns), dict[int, int]()
         for track in in_view:
-            if liquid_ns + self._view.earliest_ns(track.last_x_um) <= until_ns:
-                arrival = self._pipeline.arrival(track)
-                if arrival is not None and self._whereabouts is not None:
-                    arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns)
-                self._scheduler.observe(track.id, arrival or self._view.anywhen(liquid_ns))
+            if until_ns is None or liquid_ns + self._view.earliest_ns(track.last_x_um) > until_ns:
+                continue
+            told[track.id] = self._told.get(track.id, -_TELL_AGAIN)
+            if track.n - told[track.id] < _TELL_AGAIN:
+                continue
+            told[track.id] = track.n
+            arrival = self._pipeline.arrival(track)
+            if arrival is not None and self._whereabouts is not None:
+                arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns)
+            self._scheduler.observe(track.id, arrival or self._view.anywhen(liquid_ns))
+        self._told = told
 
     def _answer_gap(self, frame: Frame, liquid_ns: float) -> int:
         """Lost frames, their number: where a body could have passed unseen, the gate stays shut."""
@@ -158,7 +167,7 @@ class Sorting:
         if arrival is None and decision.outlet != rest:
             decision = _changed(decision, rest, Reason.UNSEEN)
         unfit = self._unfit(track)
-        if unfit is not None:
+        if unfit is not None and decision.reason is not Reason.SPECK:
             decision = _changed(decision, rest, unfit)
         if arrival is None:
             arrival = self._view.anywhen(track.last_liquid_ns)

@@ -9,6 +9,7 @@ fitted by least squares to the views in which the body is whole. Once the pump's
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -19,12 +20,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from sorter.beat import Beat
 from sorter.descent import diameters_seen_um, passage_of_descents_s
 from sorter.detection import Detection
+from sorter.jolts import jolted_ns
 from sorter.line import Line
 from sorter.motion import SIGMAS, Motion, fit_motion
 from sorter.pulsation import PulsationSettings
-from sorter.sinking import ChannelSettings, passage_s
+from sorter.sinking import ChannelSettings, passage_s, sinks_as_um
 
 _FITTED_VIEWS = 6  # with fewer, residuals tell nothing
+_SPREAD = 1 / math.sqrt(3.0)  # standard deviation over half width, of what is spread evenly
 _BEAT_LEFT = 0.14  # of its largest shift in the view, at the worst frequency
 
 
@@ -59,7 +62,7 @@ class TrackSettings(BaseModel):
         description="a track with fewer whole views takes its speed from a body beside it, if any",
     )
     speed_tolerance: float = Field(
-        0.036,
+        0.043,
         ge=0,
         le=0.5,
         description="share by which the flow may speed up or slow down later, while the pump's "
@@ -86,6 +89,13 @@ class TrackSettings(BaseModel):
         description="share of the way by which the arrival of such a body may be off, and of one "
         "that was one with another known body in half of the frames; less in fewer of them",
     )
+    crowded_from: float = Field(
+        1.0,
+        gt=0,
+        description="mean number of large bodies in the view from which any that is not collected "
+        "may have hidden another one all the way, and has the whole tolerance",
+    )
+    crowded_s: float = Field(2.0, gt=0, description="time constant of that mean, s")
     position_error_um: float = Field(
         4.0,
         gt=0,
@@ -121,6 +131,23 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """When a frame was exposed.
+
+    Attributes:
+        frame: its number.
+        exposed_ns, exposed_error_ns: host time, and how far it may be off.
+        liquid_ns, unrest_ns: liquid time, and how far it may be off for the valve's jitter.
+    """
+
+    frame: int
+    exposed_ns: int
+    exposed_error_ns: int
+    liquid_ns: float
+    unrest_ns: float
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """When a body reaches the junction, in liquid time, with the half width of its interval."""
 
@@ -140,7 +167,8 @@ class Track:
     """One body, followed through the view.
 
     Positions are µm from the left edge of the frame, times are liquid ns counted from
-    `origin_ns`. `together` counts the frames that showed it and another known body as one.
+    `origin_ns`. `together` counts the frames that showed it and another known body as one, `veiled`
+    those in which it was missing where a larger one was.
     """
 
     id: int
@@ -156,14 +184,17 @@ class Track:
     sightings: list[Sighting] = field(default_factory=list)
     missed: int = 0
     together: int = 0
+    veiled: int = 0
     leaving: bool = False
     ended: bool = False
     double: bool = False
     exposed_ns: list[int] = field(default_factory=list)
     liquid_ns: list[float] = field(default_factory=list)
+    unrest_ns: list[float] = field(default_factory=list)
     x_um: list[float] = field(default_factory=list)
     _line: Line = field(default_factory=Line)
     _diameters_um: list[float] = field(default_factory=list)
+    _circularities: list[float] = field(default_factory=list)
     _deficits_um2: list[float] = field(default_factory=list)
 
     @property
@@ -171,33 +202,21 @@ class Track:
         """Number of whole views."""
         return self._line.n
 
-    def add(
-        self, detection: Detection, x_um: float, y_um: float, exposed_ns: int, liquid_ns: float
-    ) -> None:
+    def add(self, detection: Detection, x_um: float, y_um: float, at: Moment) -> None:
         """Take one whole view into the fit."""
-        self._line.add((liquid_ns - self.origin_ns) * 1e-9, x_um)
-        self.exposed_ns.append(exposed_ns)
-        self.liquid_ns.append(liquid_ns)
+        self._line.add((at.liquid_ns - self.origin_ns) * 1e-9, x_um)
+        self.exposed_ns.append(at.exposed_ns)
+        self.liquid_ns.append(at.liquid_ns)
+        self.unrest_ns.append(at.unrest_ns)
         self.x_um.append(x_um)
         self._diameters_um.append(detection.diameter_um)
+        self._circularities.append(detection.circularity)
         self._deficits_um2.append(detection.deficit_um2)
         self.double |= detection.double
         self.last, self.last_x_um, self.last_y_um = detection, x_um, y_um
-        self.last_liquid_ns, self.last_exposed_ns = liquid_ns, exposed_ns
+        self.last_liquid_ns, self.last_exposed_ns = at.liquid_ns, at.exposed_ns
+        self.exposed_error_ns = at.exposed_error_ns
         self.missed = 0
-
-    def entangled(self) -> float:
-        """How much of it may be another body's track: share of the frames that showed both as one,
-        doubled, at most 1. Nobody knows which of them was followed then."""
-        return min(1.0, 2.0 * self.together / max(1, len(self.sightings) + self.together))
-
-    def came_late(self) -> bool:
-        """Whether it was first seen in the midst of the view, though it is not faint, and only
-        for a short while."""
-        s = self.settings
-        large = self.last.diameter_um >= s.entangled_from_um
-        short = 0 < self.n < s.own_views
-        return large and short and self.x_um[0] > s.enters_um
 
     def fit(self) -> tuple[float, float, float, float]:
         """(x at the mean time in µm, mean time in s, speed in µm/s, standard error of the speed).
@@ -222,7 +241,12 @@ class Track:
         return x + speed * ahead_s, self.settings.gate_um + min(slack, 4 * self.settings.gate_um)
 
     def arrival(
-        self, junction_um: float, beat: Beat | None = None, *, ended: bool = False
+        self,
+        junction_um: float,
+        beat: Beat | None = None,
+        *,
+        ended: bool = False,
+        steady: bool = True,
     ) -> Arrival | None:
         """When the body reaches `junction_um`; None before its second whole view.
 
@@ -230,29 +254,54 @@ class Track:
         have (`sorter.sinking`), widened by what the flow itself may change on the way, which is
         less where the pump's beat is known. Once the track has `ended`, a small body's whole
         descent is gone through (`sorter.descent`): narrower, and too slow to be done in each frame.
+
+        Where the flow was not `steady` it may have been speeding up: the body was slower than it
+        will be, and what it did while it was seen is no acceleration of its own.
         """
         if self.n < 2:
             return None
-        passage_s = self._descent_s(junction_um, beat) if ended else None
-        early_s, late_s = passage_s or self._passage_s(junction_um, beat)
+        passage_s = self._descent_s(junction_um, beat) if ended and steady else None
+        early_s, late_s = passage_s or self._passage_s(junction_um, beat, steady=steady)
+        if not steady:
+            early_s = min(early_s, self._soonest_s(junction_um))
         s = self.settings
         middle_ns = self.origin_ns + (early_s + late_s) / 2 * 1e9
         half_ns = (late_s - early_s) / 2 * 1e9
+        # The descents have been fitted with it.
+        of_valve_ns = self._jolted_ns(middle_ns) if passage_s is None else 0.0
         if beat is None:
-            half_ns += s.speed_tolerance * (middle_ns - self.last_liquid_ns)
+            half_ns += s.speed_tolerance * (middle_ns - self.last_liquid_ns) + of_valve_ns
         else:
             middle_ns, half_ns = beat.without(middle_ns, half_ns)
-            half_ns = math.hypot(half_ns, beat.error_ns(np.array(self.exposed_ns), middle_ns))
+            of_beat_ns = beat.error_ns(np.array(self.exposed_ns), middle_ns)
+            half_ns = math.hypot(half_ns, of_beat_ns, of_valve_ns)
         return Arrival(middle_ns, half_ns + self.exposed_error_ns)
 
-    def _passage_s(self, junction_um: float, beat: Beat | None) -> tuple[float, float]:
+    def _jolted_ns(self, at_ns: float) -> float:
+        first = self._first_recent()
+        t_ns, unrest_ns = np.array([self.liquid_ns[first:], self.unrest_ns[first:]], np.float64)
+        return jolted_ns(t_ns, unrest_ns, at_ns)
+
+    def _first_recent(self) -> int:
+        """Index of the first view from which arrivals are predicted."""
+        since_ns = self.exposed_ns[-1] - self.settings.recent_s * 1e9
+        return max(0, min(bisect_left(self.exposed_ns, since_ns), self.n - _FITTED_VIEWS))
+
+    def _soonest_s(self, junction_um: float) -> float:
+        """When the fastest body would be at the junction that is now where this one was last."""
+        last_s = (self.last_liquid_ns - self.origin_ns) * 1e-9
+        return last_s + (junction_um - self.last_x_um) / self.settings.max_speed_um_s
+
+    def _passage_s(
+        self, junction_um: float, beat: Beat | None, *, steady: bool
+    ) -> tuple[float, float]:
         """Earliest and latest time at the junction, from the motion of the last views."""
         s = self.settings
-        motion = self._motion(beat)
+        motion = self._motion(beat) if steady else self._mean_motion()
         early_s, late_s = passage_s(
             motion,
             junction_um - motion.x_um,
-            median(self._diameters_um),
+            self._sinks_as_um,
             s.channel,
             min_speed_um_s=s.min_speed_um_s,
             max_speed_um_s=s.max_speed_um_s,
@@ -263,7 +312,8 @@ class Track:
         """The same from all descents that a small body can have made; None for others."""
         s = self.settings
         diameter_um = median(self._diameters_um)
-        if diameter_um >= s.channel.settled_um or self.n < _FITTED_VIEWS:
+        sinks = s.channel.settled_um > diameter_um == self._sinks_as_um  # no fibre
+        if not sinks or self.n < _FITTED_VIEWS:
             return None
         times_s = self._times_s(0, beat)
         span_s = float(times_s[-1] - times_s[0])
@@ -280,6 +330,7 @@ class Track:
             channel=s.channel,
             noise_um=s.roll_um,
             pump_um=of_pump_um,
+            valve_um=np.array(self.unrest_ns) * (_SPREAD * 1e-9 * self.speed_um_s),
         )
 
     def _times_s(self, first: int, beat: Beat | None) -> NDArray[np.float64]:
@@ -294,14 +345,8 @@ class Track:
         """How the body moves, by what was seen of it last."""
         s = self.settings
         if self.n < _FITTED_VIEWS:
-            x, t, speed, error = self.fit()
-            if self.n == 2:  # no residual to judge by
-                elapsed_s = (self.last_liquid_ns - self.origin_ns) * 1e-9
-                error = 4 * s.position_error_um / max(elapsed_s, 1e-3)
-            return Motion(t, x, speed, SIGMAS * error)
-        exposed_ns = np.array(self.exposed_ns)
-        first = int(np.searchsorted(exposed_ns, exposed_ns[-1] - s.recent_s * 1e9))
-        first = min(first, self.n - _FITTED_VIEWS)
+            return self._mean_motion()
+        first = self._first_recent()
         times_s = self._times_s(first, beat)
         motion = fit_motion(
             times_s,
@@ -320,15 +365,30 @@ class Track:
             acceleration_error_um_s2=math.hypot(motion.acceleration_error_um_s2, of_pump),
         )
 
+    def _mean_motion(self) -> Motion:
+        """The same by a straight line through all views; nothing is told of its acceleration."""
+        x, t, speed, error = self.fit()
+        if self.n == 2:  # no residual to judge by
+            elapsed_s = (self.last_liquid_ns - self.origin_ns) * 1e-9
+            error = 4 * self.settings.position_error_um / max(elapsed_s, 1e-3)
+        return Motion(t, x, speed, SIGMAS * error)
+
     def own_acceleration_um_s2(self) -> float:
         """How much a body like this speeds up or slows down as it sinks (standard deviation)."""
-        channel, diameter_um = self.settings.channel, median(self._diameters_um)
+        channel, diameter_um = self.settings.channel, self._sinks_as_um
         if diameter_um >= channel.settled_um:
             return 0.0
         low_um, high_um = diameters_seen_um(diameter_um, self._deficit_um2())
         likely_um = min(diameter_um, (low_um + high_um) / 2)
         most = channel.most_acceleration_um_s2(self.speed_um_s, likely_um / channel.looks_smaller)
         return 0.5 * most
+
+    @property
+    def _sinks_as_um(self) -> float:
+        diameter_um = median(self._diameters_um)
+        if diameter_um >= self.settings.channel.settled_um:
+            return diameter_um
+        return sinks_as_um(diameter_um, median(self._circularities))
 
     def _deficit_um2(self) -> float:
         """Median over the views in which it stood alone; NaN without any."""

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sorter.crowd import Crowd
 from sorter.detection import Detection
+from sorter.entangled import came_late, is_large, moved_away_um, share_off
 from sorter.gaps import LostViews
 from sorter.matching import Expected, Seen, candidates, cheapest
 from sorter.pulsation import PulsationEstimator
-from sorter.track import Arrival, Sighting, Track, TrackSettings, either
+from sorter.track import Arrival, Moment, Sighting, Track, TrackSettings, either
 
 
 class Tracker:
@@ -22,6 +24,9 @@ class Tracker:
         settings: gates and limits.
         pitch_um: µm per pixel.
         width_px: width of the frame; x grows downstream.
+
+    Attributes:
+        steady_from_ns: host time of exposure from which the flow keeps its speed.
     """
 
     def __init__(self, settings: TrackSettings, *, pitch_um: float, width_px: int) -> None:
@@ -29,9 +34,11 @@ class Tracker:
         self.pitch_um = pitch_um
         self.width_px = width_px
         self.tracks: list[Track] = []
+        self.steady_from_ns = 0
         self._to_learn: deque[Track] = deque()
         self.pulsation = self._unknown_beat()
         self._lost_views = LostViews(width_px * pitch_um / settings.max_speed_um_s * 1e9)
+        self._crowd = Crowd(from_bodies=settings.crowded_from, over_s=settings.crowded_s)
         self._next_id = 1
 
     def update(
@@ -42,13 +49,16 @@ class Tracker:
         exposed_ns: int,
         exposed_error_ns: int,
         liquid_ns: float,
+        unrest_ns: float = 0.0,
     ) -> tuple[list[tuple[Track, Detection]], list[Track]]:
-        """Take one frame's detections.
+        """Take one frame's detections; `unrest_ns`: how far off its liquid time may be.
 
         Returns:
             the whole views of this frame, each with its track, and the tracks that ended.
         """
+        at = Moment(frame, exposed_ns, exposed_error_ns, liquid_ns, unrest_ns)
         self._lost_views.look(frame, exposed_ns)
+        self._crowd.see(sum(is_large(t) for t in self.tracks if not t.ended), exposed_ns)
         seen = [d for d in detections if not (d.touches_border and self._enters(d))]
         pairs, merged = self._assign(seen, liquid_ns)
         views: list[tuple[Track, Detection]] = []
@@ -58,13 +68,15 @@ class Tracker:
             if track is None:
                 if i in merged:
                     continue
-                track = self._begin(detection, exposed_ns, exposed_error_ns, liquid_ns)
+                track = self._begin(detection, at)
             matched.add(track.id)
-            self._see(track, detection, frame, exposed_ns, exposed_error_ns, liquid_ns, views)
+            if self._see(track, detection, at):
+                views.append((track, detection))
         coasting = {i for ids in merged.values() for i in ids} - matched
         for track in self.tracks:
             track.together += track.id in coasting
         matched |= coasting
+        self._note_veiled(seen, matched, liquid_ns)
         ended = self._end(matched, liquid_ns)
         self._to_learn += ended
         return views, ended
@@ -79,7 +91,7 @@ class Tracker:
         track = self._to_learn.popleft()
         s = self.settings
         flows = track.n > 2 and s.min_speed_um_s <= track.speed_um_s <= s.max_speed_um_s
-        if flows and not track.double:
+        if flows and not track.double and self.saw_steady_flow(track):
             self.pulsation.add(
                 np.array(track.exposed_ns),
                 np.array(track.liquid_ns),
@@ -88,7 +100,9 @@ class Tracker:
             )
         return True
 
-    def arrival(self, track: Track, junction_um: float, *, ended: bool = False) -> Arrival | None:
+    def arrival(
+        self, track: Track, junction_um: float, *, ended: bool = False, may_hide: bool = False
+    ) -> Arrival | None:
         """Arrival of a track; None when its views are too few, or their times wrong.
 
         A track seen only a few times moves like a body close to it: fragments and satellites come
@@ -98,18 +112,25 @@ class Tracker:
         if self._lost_views.untimely(track):
             return None
         is_short = track.n < self.settings.short_views
-        companion = self._companion(track) if is_short or track.came_late() else None
+        companion = self._companion(track) if is_short or came_late(track) else None
         if is_short and companion is not None:
             arrival = self._arrival_beside(track, companion, junction_um)
         else:
-            beat = self.pulsation.beat_at(track.last_exposed_ns)
-            arrival = track.arrival(junction_um, beat, ended=ended and not is_short)
-        entangled = _entangled(track, companion)
-        if arrival is None or entangled == 0.0:
-            return arrival
+            beat, steady = (
+                self.pulsation.beat_at(track.last_exposed_ns),
+                self.saw_steady_flow(track),
+            )
+            whole = ended and not is_short
+            arrival = track.arrival(junction_um, beat, ended=whole, steady=steady)
+        if arrival is None:
+            return None
+        off = share_off(track, companion, in_crowd=may_hide and self._crowd.is_dense)
         way_ns = max(0.0, arrival.liquid_ns - track.last_liquid_ns)
-        tolerance_ns = self.settings.entangled_tolerance * entangled * way_ns
-        return Arrival(arrival.liquid_ns, arrival.error_ns + tolerance_ns)
+        return Arrival(arrival.liquid_ns, arrival.error_ns + off * way_ns)
+
+    def saw_steady_flow(self, track: Track) -> bool:
+        """Whether the flow kept its speed all the while that a track was followed."""
+        return track.first_exposed_ns >= self.steady_from_ns
 
     def _companion(self, track: Track) -> Track | None:
         """The body of several views that a track was beside when it was last seen."""
@@ -120,20 +141,23 @@ class Tracker:
     def _arrival_beside(self, track: Track, companion: Track, junction_um: float) -> Arrival | None:
         """Arrival of a short track that travels with another body.
 
-        Where frames were lost, few views are no sign of a fragment: it may be a body that only
-        happened to be close, and both arrivals are allowed for.
+        Few views are no sign of a fragment where frames were lost, or where the track has moved
+        away from the other body: it may be one that only happened to be close, and both arrivals
+        are allowed for.
         """
         beat = self.pulsation.beat_at(track.last_exposed_ns)
-        theirs = companion.arrival(junction_um, beat)
+        steady = self.saw_steady_flow(companion)
+        theirs = companion.arrival(junction_um, beat, steady=steady)
         if theirs is None:
             return None
         at_um = companion.expected_um(track.last_liquid_ns)[0]
         shift_ns = (at_um - track.last_x_um) / companion.speed_um_s * 1e9
-        drift_ns = self.settings.gate_um / companion.speed_um_s * 1e9
+        gate_um = self.settings.gate_um
+        drift_ns = gate_um / companion.speed_um_s * 1e9
         beside = Arrival(theirs.liquid_ns + shift_ns, theirs.error_ns + drift_ns)
-        if not self.lost_views(track):
+        if not self.lost_views(track) and moved_away_um(track, companion) <= gate_um:
             return beside
-        own = track.arrival(junction_um, beat)
+        own = track.arrival(junction_um, beat, steady=self.saw_steady_flow(track))
         return None if own is None else either(own, beside)
 
     def doubt(self, number: int) -> None:
@@ -172,45 +196,34 @@ class Tracker:
         x, _, w, _ = detection.bbox
         return detection.touches_border and x + w >= self.width_px
 
-    def _begin(
-        self, detection: Detection, exposed_ns: int, exposed_error_ns: int, liquid_ns: float
-    ) -> Track:
+    def _begin(self, detection: Detection, at: Moment) -> Track:
         track = Track(
             id=self._next_id,
-            origin_ns=liquid_ns,
-            first_exposed_ns=exposed_ns,
+            origin_ns=at.liquid_ns,
+            first_exposed_ns=at.exposed_ns,
             settings=self.settings,
             last=detection,
             last_x_um=detection.x_px * self.pitch_um,
             last_y_um=detection.y_px * self.pitch_um,
-            last_liquid_ns=liquid_ns,
-            last_exposed_ns=exposed_ns,
-            exposed_error_ns=exposed_error_ns,
+            last_liquid_ns=at.liquid_ns,
+            last_exposed_ns=at.exposed_ns,
+            exposed_error_ns=at.exposed_error_ns,
         )
         self._next_id += 1
         self.tracks.append(track)
         return track
 
-    def _see(
-        self,
-        track: Track,
-        detection: Detection,
-        frame: int,
-        exposed_ns: int,
-        exposed_error_ns: int,
-        liquid_ns: float,
-        views: list[tuple[Track, Detection]],
-    ) -> None:
-        track.sightings.append(Sighting(frame, detection.x_px, detection.y_px))
+    def _see(self, track: Track, detection: Detection, at: Moment) -> bool:
+        """Whether the view is whole."""
+        track.sightings.append(Sighting(at.frame, detection.x_px, detection.y_px))
         track.missed = 0
         if detection.touches_border and self._leaves(detection):
             track.leaving = True
         if track.leaving:
-            return
+            return False
         x_um, y_um = detection.x_px * self.pitch_um, detection.y_px * self.pitch_um
-        track.exposed_error_ns = exposed_error_ns
-        track.add(detection, x_um, y_um, exposed_ns, liquid_ns)
-        views.append((track, detection))
+        track.add(detection, x_um, y_um, at)
+        return True
 
     def _assign(
         self, detections: Sequence[Detection], liquid_ns: float
@@ -255,6 +268,20 @@ class Tracker:
                 merged[i] = inside
         return merged
 
+    def _note_veiled(self, seen: Sequence[Detection], matched: set[int], liquid_ns: float) -> None:
+        """Count the frames in which a known body lies within the outline of a larger one."""
+        for track in self.tracks:
+            if track.id in matched or track.ended or track.n < 2:
+                continue
+            x_px = track.expected_um(liquid_ns)[0] / self.pitch_um
+            y_px = track.last_y_um / self.pitch_um
+            track.veiled += any(
+                d.diameter_um > track.last.diameter_um
+                and d.bbox[0] <= x_px <= d.bbox[0] + d.bbox[2]
+                and d.bbox[1] <= y_px <= d.bbox[1] + d.bbox[3]
+                for d in seen
+            )
+
     def _end(self, matched: set[int], liquid_ns: float) -> list[Track]:
         """End what leaves the view or was not seen for too long, each once.
 
@@ -282,15 +309,3 @@ class Tracker:
             return False
         edge_um = track.expected_um(liquid_ns)[0] + track.last.diameter_um / 2
         return edge_um > self.width_px * self.pitch_um
-
-
-def _entangled(track: Track, companion: Track | None) -> float:
-    """How much of it may be another body's track, 0 to 1.
-
-    What shows late beside a body that was followed all the way came off that one.
-    """
-    if not track.came_late():
-        return track.entangled()
-    if companion is None or companion.came_late():
-        return 1.0
-    return max(track.entangled(), companion.entangled())

@@ -64,6 +64,7 @@ class Core:
         self._length = 0
         self._raw_us = hal.ticks_us()
         self._now_us = self._raw_us & MASK
+        self._went_back = False
         self._uptime_s = 0
         self._uptime_us = 0
         self._session = 0
@@ -113,6 +114,8 @@ class Core:
         Pins are not looked at: step after one of them has changed.
         """
         now = self._tick()
+        if self._went_back:
+            return 0
         due = sooner(self.edge_in_us(), self._led.due_in_us(now))
         if self._session and not self._tripped:
             due = sooner(due, max(0, self._watchdog_us - since(now, self._heard_us)))
@@ -151,6 +154,10 @@ class Core:
         self._inputs.switches.mask = int(self._hal.pedal()) | 2 * int(self._safety.pin)
         if self._session and not self._tripped and since(now, self._heard_us) >= self._watchdog_us:
             self._trip(now)
+        if self._went_back:
+            # How long the gate has been open, and when what is queued is due, nobody can tell.
+            self._went_back = False
+            self._openings.drop_all("MISSED", now)
         self._openings.edges(now)
         self._led.edges(now)
 
@@ -160,6 +167,7 @@ class Core:
         self._raw_us = raw
         self._now_us = (self._now_us + passed) & MASK
         jumped_back = passed >= self._hal.ticks_period_us >> 1
+        self._went_back |= jumped_back
         self._uptime_us += 0 if jumped_back else passed
         if self._uptime_us >= 1000000:
             self._uptime_s += self._uptime_us // 1000000

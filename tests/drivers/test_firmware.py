@@ -106,6 +106,22 @@ def test_a_counter_that_jumps_back_while_it_is_open_makes_no_line_of_its_own() -
     assert report.endswith(" 000000")
 
 
+def test_a_gate_that_is_open_when_the_counter_jumps_back_closes_and_nothing_opens_after() -> None:
+    board = SteppedBoard()
+    board.arm()
+    board.say(f"O 5EED0001 7 collect {board.time(1_000)} 00C350")
+    board.say(f"O 5EED0001 8 collect {board.time(80_000)} 00C350")
+    board.run_to(2_000)
+    board.events.clear()
+    board.start_us -= 50_000_000
+    board.run_to(2_000)
+    assert board.events == [
+        "2000 gate waste",
+        f"2000 < E 0001 7 {board.time(50_001_000)} 000000",
+        "2000 < N 0001 8 MISSED",
+    ]
+
+
 def test_an_order_that_comes_late_moves_no_pump_though_the_counter_jumped_back() -> None:
     board = SteppedBoard()
     board.arm()

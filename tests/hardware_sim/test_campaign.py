@@ -8,7 +8,7 @@ import pytest
 
 from drivers import protocol as wire
 from hardware_sim.campaign import RigResult, result_of, run_campaign, run_rig, sub_seed
-from hardware_sim.campaign_device import Stay
+from hardware_sim.campaign_device import Pressed, Stay
 from hardware_sim.campaign_log import RigLog
 from hardware_sim.campaign_parts import CampaignRecord, RigClock
 from hardware_sim.campaign_rig import CampaignRig
@@ -101,6 +101,28 @@ def test_a_stop_that_is_said_to_be_clear_while_it_is_set_is_found(log: RigLog) -
     line = wire.encode(wire.Said(1, 0, "-", "", True))
     meddled = replace(log, said=[(log.met[0].at_ns, line), *log.said])
     assert set(check(meddled)) == {"stop_clears_by_its_edge"}
+
+
+def test_a_button_that_is_down_already_is_not_pressed_again_and_stays_down_for_the_longest() -> (
+    None
+):
+    rig = CampaignRig(sub_seed(2, 0), FAULTS, load_bundle("default"))
+    board, ms = rig._board, 1_000_000
+    began_ns = board.now_ns
+
+    def down_at(after_ms: int) -> bool:
+        board.now_ns = began_ns + after_ms * ms
+        board.run(board.now_ns)
+        return board.estop_pin()
+
+    assert board.press_stop(100 * ms)
+    assert down_at(10)
+    assert not board.press_stop(50 * ms)
+    assert down_at(80)
+    assert board.press_stop(50 * ms)
+    assert [down_at(ms_) for ms_ in (110, 129, 131)] == [True, True, False]
+    moved = [m for m in board.met if isinstance(m, Pressed)]
+    assert [(m.at_ns - began_ns, m.down) for m in moved] == [(10 * ms, True), (131 * ms, False)]
 
 
 def test_a_line_that_no_protocol_knows_is_found(log: RigLog) -> None:

@@ -83,6 +83,29 @@ def test_small_debris_flickers(defocus_um: float, share: float) -> None:
     assert 5.0 < 1.33 * np.sqrt(np.median(weighed)) < 25.0
 
 
+@pytest.mark.parametrize(("defocus_um", "by_um"), [(0.0, 0.2), (134.0, 5.5), (424.0, 28.4)])
+def test_a_grain_looks_larger_the_further_it_is_out_of_focus(
+    defocus_um: float, by_um: float
+) -> None:
+    grain = BodySpec("debris", 32.0, None, "debris", 0.0, 1)
+    ones = [body(grain, n, defocus_um=defocus_um) for n in range(400)]
+    seen = [one for [one] in found(vision(*([one] for one in ones)), 400)]
+    assert np.mean([one.diameter_um for one in seen]) == pytest.approx(32.0 + by_um, abs=0.5)
+    mean, sd = MEASURED.deficit if defocus_um < 200.0 else MEASURED.deficit_far
+    view = MEASURED.deficit_view if defocus_um < 200.0 else MEASURED.deficit_far_view
+    light = np.array([1.33 * np.sqrt(one.deficit_um2) / 32.0 for one in seen])
+    assert light.mean() == pytest.approx(mean, abs=0.015)
+    assert light.std() == pytest.approx(np.hypot(sd, view), rel=0.15)
+
+
+def test_a_fibre_is_thin_but_not_small() -> None:
+    fibre = BodySpec("fibre", 128.0, None, "fibre", 0.0, 1)
+    ones = [body(fibre, n) for n in range(300)]
+    seen = [one for frame_ in found(vision(*([one] for one in ones)), 300) for one in frame_[:1]]
+    assert np.percentile([one.diameter_um for one in seen], 1) > 30.0
+    assert np.median([max(one.bbox[2:]) * PITCH_UM for one in seen]) == pytest.approx(90, abs=6)
+
+
 def test_a_body_at_the_edge_is_cut_off() -> None:
     [[left], [right], []] = found(
         vision(

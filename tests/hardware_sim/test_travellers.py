@@ -124,3 +124,15 @@ def test_removal_keeps_the_others_where_they_are() -> None:
     assert len(gone) == 1
     assert flock.x_um == pytest.approx(x_um[[0, 2]])
     assert len(flock.travellers) == 2
+
+
+def test_few_move_as_many_do_to_the_bit() -> None:
+    kinds: list[Kind] = ["spheroid", "debris", "bubble", "fibre"]
+    bodies = [enter(25.0 + 9.0 * s, seed=s, kind=kinds[s % 4])[0] for s in range(48)]
+    many, few = travel(bodies, 0.0, 0.0), [travel([one], 0.0, 0.0) for one in bodies]
+    for liquid_um, seconds in ((200.0, 0.01), (-40.0, 0.013), (30_000.0, 4.0)):
+        for flock in (many, *few):
+            flock.move(liquid_um, seconds)
+    for column in ("x_um", "y_um", "z_um"):
+        alone = [float(getattr(flock, column)[0]) for flock in few]
+        assert getattr(many, column).tolist() == alone

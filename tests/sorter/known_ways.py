@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,7 @@ VIEW_UM = PITCH_UM * WIDTH_PX
 JUNCTION_UM = VIEW_UM + 10_000.0
 NO_PIXELS = np.empty((0, 0), np.uint8)
 HEALTHY, UNHEALTHY = (0.98, 0.01, 0.01), (0.01, 0.98, 0.01)
+LAG_S = 0.15
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,23 @@ class Moving:
     @property
     def arrives_ns(self) -> int:
         return START_NS + round((self.enters_s + JUNCTION_UM / self.speed_um_s) * 1e9)
+
+
+@dataclass(frozen=True)
+class SpeedingUp(Moving):
+    """The same in a flow that begins with the run, and comes to its speed with a lag.
+
+    Its way is that of a body which entered earlier, and lost `LAG_S` since.
+    """
+
+    def x_um(self, at_ns: int) -> float:
+        since_s = max(0.0, (at_ns - START_NS) * 1e-9)
+        pumped_s = since_s - LAG_S * (1.0 - math.exp(-since_s / LAG_S))
+        return self.speed_um_s * (pumped_s - self.enters_s)
+
+    @property
+    def arrives_ns(self) -> int:
+        return super().arrives_ns + round(LAG_S * 1e9)
 
 
 class Bodies:
@@ -164,6 +183,7 @@ class Story:
     stop: StopRequest = lambda: None
     wishes: Sequence[tuple[float, RunState]] = ()
     prime_s: float = 0.0
+    settles_ms: float = 0.0
     channel_empty: bool = True
     silent_from_s: float = np.inf
     early: Collection[int] = ()
@@ -187,7 +207,7 @@ class Story:
                 config_file=Path("none.cfg"), pitch_um=PITCH_UM, width_px=WIDTH_PX
             ),
             port=SerialLinkSettings(port="virtual"),
-            liquid=LiquidSettings(displaced_um=0.0),
+            liquid=LiquidSettings(displaced_um=0.0, settles_ms=self.settles_ms),
             limits=self.limits,
             optical_gates=self.gates,
             faults=self.faults,

@@ -19,7 +19,7 @@ from sorter.limits import LimitSettings
 from sorter.runner import IDLE_NS
 from sorter.watch import WatchSettings
 from tests.sorter.cables import START_NS
-from tests.sorter.known_ways import UNHEALTHY, Moving, final, sort
+from tests.sorter.known_ways import JUNCTION_UM, UNHEALTHY, Moving, SpeedingUp, final, sort
 
 
 @pytest.mark.parametrize("speed_um_s", [6_000.0, 10_000.0, 20_000.0, 40_000.0])
@@ -63,8 +63,8 @@ def test_a_neighbour_bound_elsewhere_is_a_conflict_and_both_go_to_rest() -> None
 
 def test_one_that_overtakes_is_foreseen() -> None:
     """The slow one is seen long before, and both arrive within some ms."""
-    slow, fast = Moving(0.2, 6_000.0, y_um=200.0), Moving(1.21, 12_000.0, UNHEALTHY, 700.0)
-    assert abs(slow.arrives_ns - fast.arrives_ns) < 20_000_000
+    slow, fast = Moving(0.2, 6_000.0, y_um=200.0), Moving(1.202, 12_000.0, UNHEALTHY, 700.0)
+    assert abs(slow.arrives_ns - fast.arrives_ns) < 5_000_000
     trace, gate = sort([slow, fast], duration_s=3.0)
     assert outlet_at(gate, fast.arrives_ns) == "waste"
     assert sorted(reason for _, reason in final(trace).values()) == ["conflict", "unhealthy"]
@@ -109,6 +109,21 @@ def test_nothing_is_collected_before_the_run_is_primed() -> None:
     assert list(final(trace).values()) == [("waste", "priming"), ("collect", "healthy")]
     assert outlet_at(gate, before.arrives_ns) == "waste"
     assert outlet_at(gate, after.arrives_ns) == "collect"
+
+
+@pytest.mark.parametrize("settles_ms", [0.0, 400.0])
+def test_what_is_seen_while_the_flow_speeds_up_may_come_sooner_than_it_looks(
+    settles_ms: float,
+) -> None:
+    """One that is bound for rest is slow while it is in view; another overtakes it later."""
+    early = SpeedingUp(0.05, 10_000.0, UNHEALTHY)
+    later = Moving((early.arrives_ns - START_NS) * 1e-9 - JUNCTION_UM / 40_000.0, 40_000.0)
+    assert abs(early.arrives_ns - later.arrives_ns) < 1_000_000
+    trace, gate = sort([early, later], settles_ms=settles_ms)
+    slipped_in = settles_ms == 0.0
+    assert outlet_at(gate, early.arrives_ns) == ("collect" if slipped_in else "waste")
+    reasons = [reason for _, reason in final(trace).values()]
+    assert reasons == (["unhealthy", "healthy"] if slipped_in else ["priming", "conflict"])
 
 
 def test_a_run_into_a_full_channel_collects_when_the_slowest_that_nobody_saw_has_passed() -> None:

@@ -43,6 +43,7 @@ def views(
     cut: int = 0,
     speed_um_s: float = 15_000.0,
     lost: bool = False,
+    length_um: float = 0.0,
 ) -> Views:
     n = len(p) if n is None else n
     return Views(
@@ -55,6 +56,7 @@ def views(
         diameter_um,
         p,
         lost,
+        length_um=length_um,
     )
 
 
@@ -106,6 +108,18 @@ CASES: Sequence[Case] = (
     Case("small debris", views(diameter_um=15, deficit_um2=90), "waste", Reason.SPECK),
     Case("small, and hardly ever seen", views(n=5, diameter_um=45), "waste", Reason.SPECK),
     Case(
+        "a thin fibre that takes out little light",
+        views(diameter_um=45, deficit_um2=250, length_um=110),
+        "waste",
+        Reason.TOO_SMALL,
+    ),
+    Case(
+        "a fibre that is hardly ever seen",
+        views(n=5, diameter_um=45, length_um=110),
+        "waste",
+        Reason.TOO_SMALL,
+    ),
+    Case(
         "small, and hardly ever seen as frames were lost",
         views(n=5, diameter_um=45, lost=True),
         "waste",
@@ -137,7 +151,7 @@ CASES: Sequence[Case] = (
     ),
     Case(
         "on the floor, out of focus, and small",
-        views(NONE, n=6, diameter_um=30.8, deficit_um2=500, speed_um_s=4_000),
+        views(NONE, n=6, diameter_um=30.3, deficit_um2=500, speed_um_s=4_000),
         "waste",
         Reason.SPECK,
     ),

@@ -38,6 +38,7 @@ def passage(
     x_um: Floats,
     diameters_um: tuple[float, float],
     looks_um: float | None = None,
+    valve_um: Floats | None = None,
 ) -> tuple[float, float]:
     """Where nothing is said of how it looks, that tells nothing."""
     found = passage_of_descents_s(
@@ -49,6 +50,7 @@ def passage(
         channel=ChannelSettings() if looks_um else ChannelSettings(blur=0.0),
         noise_um=2.0,
         pump_um=0.0,
+        valve_um=np.zeros_like(t_s) if valve_um is None else valve_um,
     )
     assert found is not None
     return found
@@ -123,6 +125,24 @@ def test_a_bubble_at_the_ceiling_keeps_its_speed(diameter_um: float) -> None:
     assert late_s - early_s < 0.1 * passes_s
 
 
+@pytest.mark.parametrize("sigmas", [-1.5, -0.7, 0.7, 1.5])
+def test_a_valve_that_moved_earlier_or_later_than_it_was_thought_to_is_allowed_for(
+    sigmas: float,
+) -> None:
+    """The jump's rest bends the path as sinking does: without that, the descent is another one."""
+    t_s, x_um, passes_s = seen(37.0, 0.12, 0.82)
+    speed_um_s = (x_um[-1] - x_um[0]) / (t_s[-1] - t_s[0])
+    since_s = t_s - t_s[0]
+    one_um, other_um = (
+        np.where(since_s >= at_s, 2e-3 * np.exp(-(since_s - at_s) / 0.1), 0.0) * speed_um_s
+        for at_s in (-0.04, 0.02)
+    )
+    valve_um = np.hypot(one_um, other_um)
+    moved_um = x_um + sigmas * (one_um + other_um)
+    early_s, late_s = passage(t_s, moved_um, (31.0, 46.0), valve_um=valve_um)
+    assert early_s <= passes_s <= late_s
+
+
 def test_what_no_descent_shows_has_no_interval() -> None:
     """Faster than the liquid."""
     t = np.linspace(0.0, 0.05, 2 * SAMPLES)
@@ -135,6 +155,7 @@ def test_what_no_descent_shows_has_no_interval() -> None:
         channel=ChannelSettings(),
         noise_um=2.0,
         pump_um=0.0,
+        valve_um=np.zeros_like(t),
     )
     assert none is None
 

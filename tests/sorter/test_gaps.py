@@ -111,16 +111,6 @@ def test_where_frames_were_lost_a_short_track_does_not_move_like_its_neighbour()
     assert abs(found.liquid_ns - arrives_ns) < found.error_ns
 
 
-def test_where_none_were_lost_a_short_track_is_a_fragment_of_its_neighbour() -> None:
-    tracker, arrives_ns = pass_by(frozenset())
-    (track,) = [t for t in tracker.tracks if t.n < 6]
-    assert not tracker.lost_views(track)
-    found = tracker.arrival(track, 12_000.0)
-    assert found is not None
-    assert abs(found.liquid_ns - arrives_ns) > found.error_ns
-    assert found.error_ns < 50 * MS
-
-
 def moving_alone(until: int, *, ahead_ns: dict[int, int] | None = None) -> Tracker:
     """One body, seen in every frame; some frames' times are ahead."""
     tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)

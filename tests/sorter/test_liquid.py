@@ -31,6 +31,29 @@ def test_lead_is_what_the_liquid_gains() -> None:
     assert LIQUID.lead_ns(40 * MS) == pytest.approx(gained)
 
 
+@pytest.mark.parametrize("since_ms", [1, 40, 100, 250, 600])
+def test_its_error_is_the_spread_over_what_the_valve_may_really_have_done(since_ms: int) -> None:
+    jitter_ns = 3 * MS
+    unsure = Liquid(LiquidSettings(), jitter_ns)
+    planned = [Opening("collect", 0, 60 * MS), Opening("collect", 200 * MS, 240 * MS)]
+    seen_ns = 250 * MS + since_ms * MS  # after them all
+    rng = np.random.default_rng(1)
+    really = [
+        LIQUID.at(
+            seen_ns,
+            [
+                Opening(o.outlet, *(int(t + rng.uniform(-1, 1) * jitter_ns) for t in switches))
+                for o in planned
+                for switches in [(o.open_ns, o.close_ns)]
+            ],
+        )
+        for _ in range(2_000)
+    ]
+    # Spread evenly over a half width, a switch has a third of its square as variance.
+    spread_ns = unsure.unrest_ns(seen_ns, planned) / np.sqrt(3.0)
+    assert spread_ns == pytest.approx(np.std(really), rel=0.05)
+
+
 @given(
     liquid_ms=st.integers(500, 3_000),
     opens=st.lists(st.tuples(st.integers(0, 3_000), st.integers(40, 400)), max_size=4),

@@ -48,3 +48,16 @@ def test_after_a_hold_the_channel_is_flushed_though_it_was_empty_at_the_start() 
     assert priming.until_ns == FOREVER_NS  # nobody has looked since
     priming.looked(8 * S)
     assert priming.until_ns == 9 * S + FLUSHED_NS
+
+
+def test_it_lasts_until_the_flow_has_come_to_its_speed() -> None:
+    short, full = (Priming(VIEW, 0, settles_ns=S // 2, empty=empty) for empty in (True, False))
+    for priming in (short, full):
+        assert priming.steady_ns == FOREVER_NS
+        priming.looked(0)
+        priming.flowing(S)
+        assert priming.steady_ns == S + S // 2
+    assert short.until_ns == S + S // 2
+    assert full.until_ns == S + S // 2 + FLUSHED_NS
+    short.again()
+    assert short.steady_ns == FOREVER_NS

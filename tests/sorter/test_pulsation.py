@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sorter.beat import Beat
 from sorter.pulsation import PulsationEstimator, PulsationSettings
-from sorter.track import Track, TrackSettings
+from sorter.track import Moment, Track, TrackSettings
 from tests.sorter.loop_parts import detection
 
 Array = NDArray[np.float64]
@@ -219,7 +219,7 @@ def test_a_track_that_knows_the_beat_foretells_the_arrival(phase_s: float) -> No
     )  # fmt: skip
     for t_s, x_um in zip(t, x, strict=True):
         at_ns = START_NS + round(t_s * 1e9)
-        track.add(seen, x_um, 500.0, at_ns, at_ns)
+        track.add(seen, x_um, 500.0, Moment(0, at_ns, 0, at_ns, 0.0))
     fine = np.linspace(phase_s, phase_s + 1.0, 100_000)
     there = np.searchsorted(fine + shift(fine), phase_s + shift(np.array([phase_s]))
                             + junction_um / speed)  # fmt: skip

@@ -134,6 +134,23 @@ def test_beside_a_neighbour_the_gate_opens_for_where_the_body_likely_is(
             assert outlet_of(neighbour, openings, their_offset * neighbour.error_ns) == "waste"
 
 
+@pytest.mark.parametrize("offset", [-1.0, 0.0, 0.6])
+def test_where_a_neighbour_may_come_at_the_same_time_the_gate_opens_for_what_is_left(
+    offset: float,
+) -> None:
+    """The body may miss the opening; the neighbour may not meet it."""
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    body, neighbour = arrival(1_000, 30), arrival(975, 28)
+    plan.decided(1, body, healthy(), 500 * MS)
+    plan.decided(2, neighbour, unhealthy(), 500 * MS)
+    turn(plan, 500, 1_200)
+    openings = gate(dispenser)
+    assert outlet_of(body, openings, 30 * MS) == "collect"
+    assert outlet_of(body, openings, -30 * MS) == "waste"
+    assert outlet_of(neighbour, openings, offset * neighbour.error_ns) == "waste"
+
+
 @pytest.mark.parametrize("share", [1.0, 0.6, 0.3])
 @pytest.mark.parametrize("at_ms", range(1_000, 1_120, 4))
 def test_a_longer_beginning_keeps_the_dwell_at_rest_behind_the_opening_before(
@@ -181,7 +198,7 @@ def test_policy_single_refuses_company() -> None:
     dispenser = NotedDispenser()
     plan = scheduler(dispenser, policy="single")
     plan.decided(1, arrival(1_000), healthy(), 500 * MS)
-    plan.decided(2, arrival(1_030), healthy(), 500 * MS)
+    plan.decided(2, arrival(1_010), healthy(), 500 * MS)
     rulings = turn(plan, 500, 1_200)
     assert {r.decision.reason for r in rulings} == {Reason.CONFLICT}
 

@@ -63,6 +63,26 @@ def test_a_refusal_that_is_heard_when_the_body_has_passed_still_tells_where_it_w
     assert (ruling.object_id, ruling.decision.outlet) == (1, "waste")
 
 
+@pytest.mark.parametrize(("at_ms", "outlet"), [(1_012, "collect"), (1_300, "waste")])
+def test_what_has_passed_while_the_host_was_held_up_keeps_its_decision_where_it_may_be_in(
+    at_ms: int, outlet: str
+) -> None:
+    """Nothing was looked at from when the first one's command went out until both had passed."""
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000, 20), healthy(), 500 * MS)
+    plan.decided(2, arrival(at_ms, 20), healthy(), 500 * MS)
+    for since_ms in range(500, 1_000):
+        if not dispenser.sent:
+            turn(plan, since_ms, since_ms + 1)
+    assert len(dispenser.sent) == 1
+    rulings = plan.plan(1_500 * MS)
+    assert dispenser.cancelled == {}
+    assert [(r.object_id, r.decision.outlet) for r in rulings] == (
+        [] if outlet == "collect" else [(2, "waste")]
+    )
+
+
 def test_an_opening_that_falls_away_no_longer_carries_others_past_the_next_one() -> None:
     """The jump of the first opening would have carried the unhealthy one past the second."""
     dispenser = NotedDispenser()

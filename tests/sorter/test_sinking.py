@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hardware_sim.flow import height_at_view_um
 from sorter.motion import Motion, fit_motion
-from sorter.sinking import ChannelSettings, passage_s, time_to_s
+from sorter.sinking import ChannelSettings, passage_s, sinks_as_um, time_to_s
 from tests.sorter.falling import AHEAD_UM, FLOW, VIEW_UM, travel
 
 
@@ -41,6 +41,20 @@ def test_a_sinking_body_passes_within_its_interval(
         max_speed_um_s=45_000.0,
     )
     assert early_s <= times[-1] - motion.at_s <= late_s
+
+
+@pytest.mark.parametrize("aspect", [1.0, 2.5, 6.0, 12.0, 40.0])
+def test_a_rod_sinks_by_its_width(aspect: float) -> None:
+    """Those of a few widths are clumps, and sink as a grain of their area."""
+    width_um = 15.0
+    area_um2 = aspect * width_um**2
+    circularity = math.pi * area_um2 / ((aspect + 1.0) * width_um) ** 2
+    diameter_um = 2.0 * math.sqrt(area_um2 / math.pi)
+    found_um = sinks_as_um(diameter_um, circularity)
+    if aspect < 4.0:
+        assert found_um == diameter_um
+    else:
+        assert found_um == pytest.approx(width_um, rel=0.2)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,13 @@ def test_limits_follow_the_speed(
     assert is_speck(looks_um, light_um2, speed_um_s, SETTINGS) is expected
 
 
+def test_in_a_flow_that_speeds_up_it_may_be_as_high_as_any_that_is_faster() -> None:
+    for speed_um_s in (0.0, 20_000.0):
+        assert not is_speck(29.5, 390.0, speed_um_s, SETTINGS, steady=False)
+        assert is_speck(28.9, 390.0, speed_um_s, SETTINGS, steady=False)
+        assert is_speck(29.5, 350.0, speed_um_s, SETTINGS, steady=False)
+
+
 @pytest.mark.parametrize(
     "limits",
     [(), ((1.0, 30.0, 400.0),), ((0.0, 30.0, 400.0), (0.0, 29.0, 360.0))],

@@ -39,7 +39,7 @@ class Run:
             ),
             port=SerialLinkSettings(port="virtual"),
             dispenser=kept,
-            liquid=LiquidSettings(displaced_um=0.0),
+            liquid=LiquidSettings(displaced_um=0.0, settles_ms=0.0),
             run=RunSettings(duration_s=4.0, prime_s=0.0, channel_empty=True),
         )
         self._rig = rig

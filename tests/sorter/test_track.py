@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sorter.entangled import came_late
 from sorter.track import Track, TrackSettings
 from sorter.tracker import Tracker
 from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
@@ -147,19 +148,107 @@ def test_who_was_one_with_another_may_arrive_at_another_time(case: str) -> None:
 
 
 def test_what_shows_late_beside_a_known_body_came_off_it() -> None:
-    tracker = follow_two(range(0), 16)
+    tracker = follow_two(range(0), 21)
     late = next(t for t in tracker.tracks if t.last_y_um < 500)
     arrival = tracker.arrival(late, 12_000.0)
-    assert late.came_late()
+    assert came_late(late)
     assert arrival is not None
-    assert arrival.error_ns < 0.1 * (arrival.liquid_ns - late.last_liquid_ns)
+    # It has been in the other's outline, of 180 µm like its own, for as long as both were in view.
+    apart = 180.0 / late.x_um[0]
+    assert arrival.error_ns > apart * (arrival.liquid_ns - late.last_liquid_ns)
+    assert arrival.error_ns < (apart + 0.1) * (arrival.liquid_ns - late.last_liquid_ns)
+
+
+# Speed of what shows in the last frames beside a body of 15 mm/s, diameter, whether its arrival is
+# that of a body that travels with the other, and whether its own is allowed for.
+BESIDE = {
+    "a fragment": (15_000.0, 40.0, True, True),
+    "a grain that flies past": (23_000.0, 40.0, True, True),
+    "a large one that came out of its outline": (16_500.0, 150.0, True, True),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_what_shows_shortly_beside_a_body_has_the_arrivals_of_both(case: str) -> None:
+    speed_um_s, diameter_um, theirs, its_own = BESIDE[case]
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    frames, shown = 18, 5
+    for number in range(frames):
+        t_ns = number * PERIOD_NS
+        at_um = 200 + 15_000 * t_ns * 1e-9
+        seen = [detection(at_um, 500, 200)]
+        since_s = (number - frames + shown) * PERIOD_NS * 1e-9
+        if since_s >= 0:
+            start_um = 200 + 15_000 * (frames - shown) * PERIOD_NS * 1e-9
+            seen.append(detection(start_um + speed_um_s * since_s, 620, diameter_um))
+        tracker.update(
+            seen, frame=number, exposed_ns=t_ns, exposed_error_ns=0, liquid_ns=float(t_ns)
+        )
+    short = next(t for t in tracker.tracks if t.last_y_um > 550)
+    arrival = tracker.arrival(short, 12_000.0)
+    assert arrival is not None
+    for allowed, arrives_with_um_s in ((theirs, 15_000.0), (its_own, speed_um_s)):
+        expected_ns = short.last_liquid_ns + (12_000 - short.last_x_um) / arrives_with_um_s * 1e9
+        inside = abs(arrival.liquid_ns - expected_ns) <= arrival.error_ns
+        assert inside == allowed
+
+
+@pytest.mark.parametrize(("large_um", "veiled"), [(300.0, 8), (150.0, 0)])
+def test_frames_in_which_a_larger_one_lies_before_it_are_counted(
+    large_um: float, veiled: int
+) -> None:
+    """A grain that is missing for some frames, beside a body that reaches over it or does not."""
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    for number in range(20):
+        t_ns = number * PERIOD_NS
+        x_um = 200 + 15_000 * t_ns * 1e-9
+        seen = [detection(x_um, 500, large_um)]
+        if not 5 <= number < 13:
+            seen.append(detection(x_um, 600, 50))
+        tracker.update(
+            seen, frame=number, exposed_ns=t_ns, exposed_error_ns=0, liquid_ns=float(t_ns)
+        )
+    (grain,) = (t for t in tracker.tracks if t.last_y_um == 600)
+    assert grain.n == 12
+    assert grain.veiled == veiled
+
+
+CROWDS = {
+    "one after another": (1, 0.0),
+    "two at a time": (2, 1.0),
+}
+
+
+@pytest.mark.parametrize("case", CROWDS)
+def test_in_a_crowd_what_is_not_collected_may_hide_another(case: str) -> None:
+    """Where the view holds two, one may lie behind another all the way."""
+    at_a_time, entangled = CROWDS[case]
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    for number in range(825):
+        t_ns = number * PERIOD_NS
+        x_um = (15_000 * t_ns * 1e-9) % 2_600
+        seen = [
+            detection(x_um, y_um, 180)
+            for y_um in (250, 750)[:at_a_time]
+            if 90 < x_um < WIDTH_PX * PITCH_UM - 90
+        ]
+        tracker.update(
+            seen, frame=number, exposed_ns=t_ns, exposed_error_ns=0, liquid_ns=float(t_ns)
+        )
+    track = next(t for t in tracker.tracks if t.n > 12)
+    alone = tracker.arrival(track, 12_000.0)
+    hiding = tracker.arrival(track, 12_000.0, may_hide=True)
+    assert alone is not None
+    assert hiding is not None
+    way_ns = alone.liquid_ns - track.last_liquid_ns
+    assert hiding.error_ns - alone.error_ns == pytest.approx(0.15 * entangled * way_ns)
 
 
 def test_a_small_body_that_shows_late_is_not_entangled() -> None:
     """It may have been too faint until then."""
     _, ended = follow([(-200.0, 15_000.0, 500.0, 40.0)], hidden=frozenset(range(20)))
     assert len(ended) == 1
-    assert not ended[0].came_late()
+    assert not came_late(ended[0])
 
 
 def test_drain_ends_what_is_in_view() -> None:
