@@ -43,7 +43,8 @@ class StyleganSettings(BaseModel):
     contrast: float = Field(
         default=1.0,
         gt=0,
-        description="factor on the images; at 1 they start with a standard deviation of about 2",
+        description="grey levels, of 2 from black to white, that are 1 to both networks; new ones "
+        "draw with a standard deviation of about 2 of them",
     )
     mixing: float = Field(default=0.9, ge=0, le=1, description="share of images with two styles")
     mean_decay: float = Field(default=0.995, ge=0, lt=1, description="of the mean style, a step")
@@ -68,7 +69,7 @@ CPU = StyleganSettings(
     mapping_layers=3,
     channel_base=1024,
     max_channels=96,
-    # Crops have a standard deviation of 0.2: from 2 down to it would take hundreds of steps.
+    # Crops have a standard deviation of 0.2, and 0.01 where there is only background.
     contrast=0.1,
     mixing=0.5,
     recipe=Recipe(
