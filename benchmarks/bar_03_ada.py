@@ -1,6 +1,8 @@
 """200 images, adaptive augmentation on against off: KID against all 2,000 real at the end.
 
-python -m benchmarks.bar_03_ada --seeds 0 1 2
+Each training is taken up again where it was stopped; ``--seeds 1`` does a part of the work.
+
+    python -m benchmarks.bar_03_ada
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from benchmarks._gans import device_name, has_gpu, options, simulated, train
 
 def main() -> None:
     parser = options(__doc__)
-    parser.set_defaults(images=1_000_000 if has_gpu() else 200_000)
+    parser.set_defaults(images=1_000_000 if has_gpu() else 60_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--limit", type=int, default=200, help="images that are learnt from")
     arguments = parser.parse_args()

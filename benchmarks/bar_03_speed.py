@@ -1,7 +1,7 @@
 """Images per second and peak memory of each GAN; each in a process of its own.
 
 StyleGAN2-ADA on two CPU cores is measured in the very configuration that `bar_03_gans` trains
-there (preset ``cpu``, 32 px). On a GPU the preset ``paper`` at 64 px is measured.
+there (preset ``cpu``, 32 px, one thread). On a GPU the preset ``paper`` at 64 px is measured.
 
     python -m benchmarks.bar_03_speed
 """
@@ -19,7 +19,7 @@ import psutil
 import torch
 
 from benchmarks._bar import Row, finish
-from benchmarks._gans import KINDS, device_name, has_gpu
+from benchmarks._gans import CPU_THREADS, KINDS, device_name, has_gpu
 
 GIGABYTE = 1e9
 
@@ -27,7 +27,7 @@ GIGABYTE = 1e9
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0, help="of measuring, for each")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=CPU_THREADS)
     parser.add_argument("--one", nargs=2, metavar=("KIND", "SIZE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
