@@ -275,13 +275,9 @@ class SerialDispenser:
             self._session.book.asked(command, lines[-1], now_ns)
 
     def cancel(self, command_id: int, now_ns: int) -> None:
-        """Withdraw a queued command, or close an open one now; nothing for a settled one.
-
-        Said twice: it keeps somebody out who comes soon, and a line may get lost.
-        """
+        """Withdraw a queued command, or close an open one now; nothing for a settled one."""
         line = self._session.cancelling(command_id, now_ns)
-        if line:
-            self._write(line, now_ns)
+        for _ in range(2 if line else 0):  # a line may get lost, and this one keeps somebody out
             self._write(line, now_ns)
 
     def rest(self, now_ns: int) -> None:

@@ -8,6 +8,7 @@ compared by their difference modulo 2**32, so a wrap between them is not noticed
 """
 
 from drivers.firmware.alarm import Plan
+from drivers.firmware.counter import Counter
 from drivers.firmware.hal import Hal
 from drivers.firmware.inputs import Inputs, Led, Passage
 from drivers.firmware.openings import (
@@ -62,11 +63,7 @@ class Core:
         self._led = Led(hal)
         self._line = bytearray(MAX_LINE)
         self._length = 0
-        self._raw_us = hal.ticks_us()
-        self._now_us = self._raw_us & MASK
-        self._went_back = False
-        self._uptime_s = 0
-        self._uptime_us = 0
+        self._counter = Counter(hal)
         self._session = 0
         self._past = [0] * PAST_SESSIONS
         self._watchdog_us = 0
@@ -93,10 +90,10 @@ class Core:
     def step(self) -> None:
         """Do what is due: emergency stop, watchdog, gate edges, LED, then what is to be told."""
         self._plan.begin(self.device_us)
-        now = self._tick()
+        now = self._counter.tick()
         self._urgent(now)
         until = (self._heard_us + self._watchdog_us) & MASK
-        self._plan.end(now, self._raw_us, until)
+        self._plan.end(now, self._counter.raw_us, until)
         if not self._session or self._tripped:
             return
         self._tell(now)
@@ -113,8 +110,8 @@ class Core:
 
         Pins are not looked at: step after one of them has changed.
         """
-        now = self._tick()
-        if self._went_back:
+        now = self._counter.tick()
+        if self._counter.went_back:
             return 0
         due = sooner(self.edge_in_us(), self._led.due_in_us(now))
         if self._session and not self._tripped:
@@ -127,12 +124,11 @@ class Core:
 
     def edge_in_us(self) -> int:
         """Microseconds until the gate may have to move, 0 when it is due, -1 when it never will."""
-        return self._openings.edge_in_us(self._tick())
+        return self._openings.edge_in_us(self._counter.tick())
 
     def device_us(self, ticks_us: int) -> int:
         """Device time of a reading of the board's counter, less than half its period ago."""
-        now = self._tick()
-        return (now - ((self._raw_us - ticks_us) & (self._hal.ticks_period_us - 1))) & MASK
+        return self._counter.at(ticks_us)
 
     def pulse(self, at_us: int) -> None:
         """The camera exposed, at this device time."""
@@ -154,25 +150,12 @@ class Core:
         self._inputs.switches.mask = int(self._hal.pedal()) | 2 * int(self._safety.pin)
         if self._session and not self._tripped and since(now, self._heard_us) >= self._watchdog_us:
             self._trip(now)
-        if self._went_back:
+        if self._counter.went_back:
             # How long the gate has been open, and when what is queued is due, nobody can tell.
-            self._went_back = False
+            self._counter.went_back = False
             self._openings.drop_all("MISSED", now)
         self._openings.edges(now)
         self._led.edges(now)
-
-    def _tick(self) -> int:
-        raw = self._hal.ticks_us()
-        passed = (raw - self._raw_us) & (self._hal.ticks_period_us - 1)
-        self._raw_us = raw
-        self._now_us = (self._now_us + passed) & MASK
-        jumped_back = passed >= self._hal.ticks_period_us >> 1
-        self._went_back |= jumped_back
-        self._uptime_us += 0 if jumped_back else passed
-        if self._uptime_us >= 1000000:
-            self._uptime_s += self._uptime_us // 1000000
-            self._uptime_us %= 1000000
-        return self._now_us
 
     def _trip(self, now: int) -> None:
         self._tripped = True
@@ -185,7 +168,7 @@ class Core:
 
     def _receive(self, length: int) -> None:
         self._plan.begin(self.device_us)
-        now = self._tick()
+        now = self._counter.tick()
         self._urgent(now)
         # What is planned may not be so any more after this line.
         self._hal.drop_plan()
@@ -250,15 +233,15 @@ class Core:
         if told < 0:
             return False
         if verb == b"HOLD" and count == 3:
-            verdict = self._safety.hold(told, self._uptime_s)
+            verdict = self._safety.hold(told, self._counter.uptime_s)
         elif verb == b"FLOW" and count == 3:
-            verdict = self._safety.flow(told, self._uptime_s)
+            verdict = self._safety.flow(told, self._counter.uptime_s)
         elif verb == b"STOP" and count == 3:
-            verdict = self._safety.stop(told, self._uptime_s, now)
+            verdict = self._safety.stop(told, self._counter.uptime_s, now)
         elif verb == b"RESET" and count == 4 and number(last, 1) >= 0:
-            verdict = self._safety.reset(told, number(last, 1), self._uptime_s)
+            verdict = self._safety.reset(told, number(last, 1), self._counter.uptime_s)
         elif verb == b"LINES" and count == 4 and number(last, 2) >= 0:
-            verdict = self._safety.lines(told, number(last, 2), self._uptime_s)
+            verdict = self._safety.lines(told, number(last, 2), self._counter.uptime_s)
         elif verb == b"LED" and count == 5 and number(words[3], 8) >= 0 and number(last, 6) >= 0:
             verdict = self._led.schedule(told, number(words[3], 8), number(last, 6), now)
         else:
@@ -392,7 +375,7 @@ class Core:
     def _pong(self, ping: bytes, now: int) -> None:
         tag = self._session & 0xFFFF
         pulses = "%08X %08X" % (self._inputs.pulses, self._inputs.last_us)
-        times = "%08X %08X %X" % (now, self._tick(), self._trips)
+        times = "%08X %08X %X" % (now, self._counter.tick(), self._trips)
         self._say("PONG %04X %s %s %s" % (tag, ping.decode(), times, pulses))
 
     def _state(self, session: int, now: int) -> None:
@@ -400,7 +383,12 @@ class Core:
         gate = self._outlets[queue.at]
         waiting = "%X %X %X" % (len(queue.live), queue.unreported, queue.last_id)
         counts = "%X %X %X %X" % (queue.accepted, queue.executed, queue.refused, self._damaged)
-        life = "%X %X %X %s" % (self._trips, queue.moves, self._uptime_s, self._hal.reset_cause)
+        life = "%X %X %X %s" % (
+            self._trips,
+            queue.moves,
+            self._counter.uptime_s,
+            self._hal.reset_cause,
+        )
         cycles = ",".join(["%X" % count for count in queue.cycles[1:]])
         inputs = "%08X %02X" % (self._inputs.pulses, self._levels())
         pins = "%s %s %s" % (self._stop_and_hold(), inputs, cycles)

@@ -6,10 +6,14 @@ Scheduler, driver and firmware are the shipped ones, in virtual time. In place o
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
 from drivers import protocol as wire
+from drivers.ports import Camera, Frame
 from hardware_sim.gate_log import outlet_at
 from hardware_sim.virtual_link import VirtualDispenser
 from sorter.errors import PumpError, RunFault
@@ -68,6 +72,35 @@ def test_one_that_overtakes_is_foreseen() -> None:
     trace, gate = sort([slow, fast], duration_s=3.0)
     assert outlet_at(gate, fast.arrives_ns) == "waste"
     assert sorted(reason for _, reason in final(trace).values()) == ["conflict", "unhealthy"]
+
+
+class Waiting:
+    """A camera whose frames have waited in its queue before they are taken, one at a time."""
+
+    def __init__(self, camera: Camera, waited_ns: int) -> None:
+        self._camera = camera
+        self._waited_ns = waited_ns
+
+    def pop(self) -> Frame | None:
+        frame = self._camera.pop()
+        if frame is None:
+            return None
+        return replace(frame, received_ns=frame.received_ns - self._waited_ns)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._camera, name)
+
+
+@pytest.mark.parametrize(("waited_ms", "judged"), [(0.0, 1.0), (0.2, 1.0), (0.7, 0.5)])
+def test_in_frames_that_have_waited_a_body_is_judged_every_other_time(
+    waited_ms: float, judged: float
+) -> None:
+    trace, _ = sort(
+        [Moving(0.3)], camera_of=lambda camera: cast(Camera, Waiting(camera, int(waited_ms * 1e6)))
+    )
+    (row,) = trace.objects.values()
+    assert row.outlet == "collect"
+    assert row.n_views == pytest.approx(judged * len(row.sightings), abs=2)
 
 
 def test_two_healthy_neighbours_share_an_opening() -> None:
