@@ -1,4 +1,8 @@
-"""What the bars about GANs share: data, trainings by the documented command, quality."""
+"""What the bars about GANs share: data, trainings by the documented command, quality.
+
+Everything is kept in one folder and taken up again there: a bar can be interrupted at any time, and
+called for a part at a time, in as many sessions as it takes.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,10 @@ from models.quality import FIGURES_FILE, judge
 # What a bar leaves there, the next call takes up again.
 WORK = Path(tempfile.gettempdir()) / "bar_03"
 KINDS = ("dcgan", "biggan", "stylegan2-ada")
+# Real images shown to each kind: about an hour for StyleGAN2 on a core that does nothing else.
+CPU_IMAGES = 160_000
+# So small networks gain little by a second one, and lose nine tenths where other work wants a core.
+CPU_THREADS = 1
 
 
 def options(description: str | None) -> argparse.ArgumentParser:
@@ -28,9 +36,9 @@ def options(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--work", type=Path, default=WORK, help="kept, taken up again")
     parser.add_argument("--size", type=int, default=64 if has_gpu() else 32, help="px")
-    parser.add_argument("--images", type=int, default=2_000_000 if has_gpu() else 400_000)
+    parser.add_argument("--images", type=int, default=2_000_000 if has_gpu() else CPU_IMAGES)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=CPU_THREADS)
     return parser
 
 
@@ -58,7 +66,13 @@ def simulated(work: Path, size: int, unhealthy: int = 2000, seed: int = 1) -> Pa
 
 
 def train(out: Path, data: Path, kind: str, arguments: argparse.Namespace, *extra: str) -> None:
-    """Run the documented command to its end, going on where an earlier call stopped."""
+    """Run the documented command to its end, going on where an earlier call stopped.
+
+    All trainings on a data set are judged in the same features: those of the first one.
+    """
+    features = out.parent / f"features-{data.name}"
+    if features.exists() and not out.exists():
+        shutil.copytree(features, out / "features")
     program = shutil.which("sorter", path=str(Path(sys.executable).parent)) or "sorter"
     command = [program, "train", "gan", "--kind", kind, "--data", str(data), "--out", str(out)]
     command += ["--size", str(arguments.size), "--images", str(arguments.images)]
@@ -67,18 +81,24 @@ def train(out: Path, data: Path, kind: str, arguments: argparse.Namespace, *extr
         command.append("--resume")
     print("$", shlex.join(command), flush=True)
     subprocess.run(command, check=True)
+    if not features.exists():
+        shutil.copytree(out / "features", features)
 
 
 def quality(out: Path, data: Path, n: int = 2000) -> dict[str, Any]:
     """Quality of a training's best checkpoint; measured once for each checkpoint."""
     from models.gan.checkpoint import load_checkpoint
 
-    target, best = out / "quality", load_checkpoint(out)
-    if (target / FIGURES_FILE).exists():
-        known: dict[str, Any] = json.loads((target / FIGURES_FILE).read_text("utf-8"))
-        if known["checkpoint_sha256"] == best.about.sha256:
-            return known
-    return judge(out, data, target, n=n)
+    known, sha256 = measured(out), load_checkpoint(out).about.sha256
+    if known is not None and known["checkpoint_sha256"] == sha256:
+        return known
+    return judge(out, data, out / "quality", n=n)
+
+
+def measured(out: Path) -> dict[str, Any] | None:
+    """What `quality` found in an earlier call, if there was one."""
+    file = out / "quality" / FIGURES_FILE
+    return dict(json.loads(file.read_text("utf-8"))) if file.exists() else None
 
 
 def accuracy_row(what: str, found: dict[str, Any], bar: str, passed: bool) -> Row:

@@ -1,6 +1,8 @@
 """200 images, adaptive augmentation on against off: KID against all 2,000 real at the end.
 
-python -m benchmarks.bar_03_ada --seeds 0 1 2
+Each training is taken up again where it was stopped; ``--seeds 1`` does a part of the work.
+
+    python -m benchmarks.bar_03_ada
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ from argparse import Namespace
 from pathlib import Path
 from statistics import mean, stdev
 
+from scipy.stats import t as student
+
 from benchmarks._bar import Row, finish
 from benchmarks._gans import device_name, has_gpu, options, simulated, train
 
 
 def main() -> None:
     parser = options(__doc__)
-    parser.set_defaults(images=1_000_000 if has_gpu() else 200_000)
+    parser.set_defaults(images=1_000_000 if has_gpu() else 60_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--limit", type=int, default=200, help="images that are learnt from")
     arguments = parser.parse_args()
@@ -31,7 +35,8 @@ def main() -> None:
             train(out, data, "stylegan2-ada", own, "--augment", augment, *limit)
             values.append(_end(out))
     gains = [off - on for on, off in zip(ends["ada"], ends["none"], strict=True)]
-    half = 4.303 * stdev(gains) / math.sqrt(len(gains)) if len(gains) == 3 else math.nan
+    n = len(gains)
+    half = student.ppf(0.975, n - 1) * stdev(gains) / math.sqrt(n) if n > 1 else math.nan
     rows = [
         Row(f"KID at the end, {name}", len(values), mean(values), "reported", True)
         for name, values in ends.items()

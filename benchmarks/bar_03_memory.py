@@ -39,7 +39,8 @@ from models.gan.kinds import PRESETS
 from models.gan.training import GanTraining
 from models.train_gan import train_gan
 kind = sys.argv[3]
-training = GanTraining(gan=PRESETS[kind, "cpu"], size_px=64, images=int(sys.argv[4]))
+images, threads = int(sys.argv[4]), int(sys.argv[5])
+training = GanTraining(gan=PRESETS[kind, "cpu"], size_px=64, images=images, threads=threads)
 train_gan(Path(sys.argv[1]), Path(sys.argv[2]), training)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
@@ -49,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=15_000, help="images of 256 px")
     parser.add_argument("--images", type=int, default=640, help="shown in the training")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, default=WORK)
     arguments = parser.parse_args()
     rows = []
@@ -61,7 +63,8 @@ def main() -> None:
         rows.append(Row(what, arguments.n, peak, f"< {limit:.2f}", peak < limit))
         data = simulated(arguments.work, 64)
         for kind in ("dcgan", "biggan", "stylegan2-ada"):
-            peak = _peak(_TRAIN, str(data), f"{scratch}/{kind}", kind, str(arguments.images))
+            numbers = map(str, (arguments.images, arguments.threads))
+            peak = _peak(_TRAIN, str(data), f"{scratch}/{kind}", kind, *numbers)
             what = f"training of {kind} at 64 px on 4,000 crops: peak GB"
             rows.append(Row(what, arguments.images, peak, "< 3", peak < 3.0))
     finish("Memory of trainings on the CPU", rows)

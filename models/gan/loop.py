@@ -105,21 +105,25 @@ class TrainingLoop:
                 shown = self._rare.crops.images[: _GRID * _GRID]
                 (self._out / "samples").mkdir(exist_ok=True)
                 write_grid(self._out / "samples" / "real.png", shown, _GRID)
-            ended = "images"
-            while state.images < training.images:
+            # A training that had ended doesn't go on because it is resumed.
+            ended = "patience" if self._exhausted(past) else "images"
+            while ended == "images" and state.images < training.images:
                 told = self._stretch()
                 stopped = bool(self._fabric.broadcast(self._stop()))
                 past = self._between(told, records, past)
                 if stopped:
                     ended = "stopped"
-                    break
-                if _exhausted([one.kid for one in past], training.patience):
+                elif self._exhausted(past):
                     ended = "patience"
-                    break
         best = best_in(self._checkpoints)
         assert best is not None, "an evaluation marks the best"
         speed = self._own_images / self._busy_s if self._busy_s else 0.0
         return Outcome(ended, state.images, best[0], best[1], speed)
+
+    def _exhausted(self, past: list[Evaluation]) -> bool:
+        """Whether the last ``patience`` evaluations brought no better KID."""
+        kids, patience = [one.kid for one in past], self._training.patience
+        return 0 < patience < len(kids) and min(kids[-patience:]) >= min(kids[:-patience])
 
     def _stretch(self) -> dict[str, float]:
         """Steps up to the next checkpoint; mean of what they told."""
@@ -198,13 +202,17 @@ class TrainingLoop:
         if best is None or value < best[1] or not best[0].exists():
             mark_best(self._checkpoints, path, value)
             best = (path, value)
-        keep = {best[0]}
-        early = [
-            one
-            for one in checkpoints_in(self._checkpoints)
-            if images_of(one) >= self._training.early()
-        ]
-        prune(self._checkpoints, keep | set(early[:1]))
+        prune(self._checkpoints, {best[0], self._early()})
+
+    def _early(self) -> Path:
+        """The checkpoint that was due at 1 %: the last until then, or else the first of all.
+
+        The last until then, because a training that is resumed may have been made longer.
+        """
+        found, recipe = checkpoints_in(self._checkpoints), self._training.gan.recipe
+        end = self._training.early() + recipe.batch * recipe.discriminator_steps
+        due = [one for one in found if images_of(one) < end]
+        return due[-1] if due else found[0]
 
     def _drawn(self) -> NDArray[np.uint8]:
         """Images of the averaged generator, always from the same random vectors."""
@@ -272,11 +280,6 @@ def draw(
             latents = generator.sample_latents(part, rng, truncation)
             parts.append(to_grey(generator.draw(latents, rng))[:, 0].cpu().numpy())
     return np.concatenate(parts)
-
-
-def _exhausted(kids: list[float], patience: int) -> bool:
-    """Whether the last ``patience`` evaluations brought no better value."""
-    return 0 < patience < len(kids) and min(kids[-patience:]) >= min(kids[:-patience])
 
 
 def _collapsed(past: list[Evaluation], share: float) -> bool:

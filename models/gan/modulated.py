@@ -79,12 +79,18 @@ class StyledConv(nn.Module):
 
 
 class ToImage(nn.Module):
-    """Modulated 1×1 convolution to one grey channel, without demodulation."""
+    """Modulated 1×1 convolution to one grey channel, without demodulation.
 
-    def __init__(self, inputs: int, w_dim: int) -> None:
+    Args:
+        inputs: channels.
+        w_dim: numbers in a style vector.
+        gain: factor on what is drawn; its learning rate is as much slower.
+    """
+
+    def __init__(self, inputs: int, w_dim: int, gain: float = 1.0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(1, inputs, 1, 1))
-        self.scale = 1.0 / math.sqrt(inputs)
+        self.scale = gain / math.sqrt(inputs)
         self.style = EqualLinear(w_dim, inputs, bias=1.0)
         self.bias = nn.Parameter(torch.zeros(1))
 

@@ -123,7 +123,9 @@ class Stepper:
         z = state.generator.random(len(label), self._rng)
         latents = state.generator.latents(z, label, self._rng)
         lengths = path_lengths(state.generator.draw(latents, self._rng), latents, self._rng)
-        penalty, moved = path_penalty(lengths, state.path_mean, recipe.path_decay)
+        # At first the mean of all lengths so far: a mean that rises from 0 pulls them to 0.
+        decay = max(recipe.path_decay, 1.0 / (1 + state.steps // recipe.path_interval))
+        penalty, moved = path_penalty(lengths, state.path_mean, decay)
         state.path_mean.copy_(self._mean(moved))
         self._move(state.generator_adam, penalty * (recipe.path_weight * recipe.path_interval))
         return {"path_length": lengths.detach().mean()}

@@ -99,6 +99,17 @@ def test_ends_when_kid_does_not_improve(toy: Path, tmp_path: Path) -> None:
     outcome = train_gan(toy, tmp_path / "gan", training("dcgan", 6_400, gan=frozen, patience=3))
     assert outcome.ended == "patience"
     assert outcome.images < 6_400
+    again = train_gan(
+        toy, tmp_path / "gan", training("dcgan", 6_400, gan=frozen, patience=3), resume=True
+    )
+    assert (again.ended, again.images) == ("patience", outcome.images)
+
+
+def test_early_checkpoint_stays_when_a_training_is_made_longer(toy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "gan"
+    train_gan(toy, out, training("dcgan", 64, evaluate_every=32))
+    train_gan(toy, out, training("dcgan", 3_200, evaluate_every=800), resume=True)
+    assert checkpoints_in(out / "checkpoints")[0].name == "images-000000032"
 
 
 def test_divergence_is_noticed_and_the_best_kept(toy: Path, tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from models.gan.state import new_state
-from models.gan.step import follow
+from models.gan.step import Stepper, follow
 from sorter.errors import InputError
 from tests.models.gans import TINY
 
@@ -82,3 +83,14 @@ def test_other_networks_tensors_are_refused() -> None:
     dcgan, biggan = (new_state(TINY[kind], 32, 1, 0, CPU) for kind in ("dcgan", "biggan"))
     with pytest.raises(InputError, match="other networks"):
         dcgan.restore(biggan.tensors(), biggan.numbers())
+
+
+def test_mean_path_length_starts_as_the_mean_of_those_so_far() -> None:
+    gan = TINY["stylegan2-ada"]
+    state = new_state(gan, 32, 1, 0, CPU)
+    stepper = Stepper(gan.recipe, 32, Fabric(accelerator="cpu", devices=1), 0)
+    real, label = torch.zeros(gan.recipe.batch, 1, 32, 32), torch.zeros(8, dtype=torch.long)
+    told = [stepper.step(state, [(real, label)]) for _ in range(6)]
+    lengths = [float(one["path_length"]) for one in told if "path_length" in one]
+    assert len(lengths) == 3
+    assert float(state.path_mean) == pytest.approx(sum(lengths) / 3, rel=1e-5)

@@ -121,3 +121,17 @@ def test_classes_reach_both_networks() -> None:
     assert not torch.allclose(images[0], images[1])
     logits = critic(images[:1].repeat(3, 1, 1, 1), torch.arange(3))
     assert len(set(logits.tolist())) == 3
+
+
+def test_both_networks_see_images_in_units_of_contrast() -> None:
+    label = torch.zeros(4, dtype=torch.long)
+    found = []
+    for contrast in (1.0, 0.1):
+        torch.manual_seed(3)
+        settings = SMALL.model_copy(update={"contrast": contrast})
+        generator, critic = StyleganGenerator(settings, 32), StyleganDiscriminator(settings, 32)
+        images = generator.eval().draw(generator.sample_latents(label, rng(7)), rng(8))
+        found.append((images, critic(images, label)))
+    (plain, on_plain), (faint, on_faint) = found
+    assert torch.allclose(faint, 0.1 * plain, atol=1e-6)
+    assert torch.allclose(on_faint, on_plain, atol=1e-5)
