@@ -139,7 +139,7 @@ class Views:
         speed_um_s: speed along the flow.
         last_diameter_um: diameter when last seen, whole or not.
         probabilities: (classified views, classes), of those views that went to the network.
-        lost: frames were lost while it may have been in view, so it may have shown more often.
+        lost: it may have shown more often: frames were lost, or a larger body hid it.
         steady: the flow kept its speed meanwhile.
         length_um: the longer side of its box, median over the whole views.
     """

@@ -14,7 +14,7 @@ from sorter.liquid import Liquid, Opening
 from sorter.opening_plan import JunctionSettings, window
 from sorter.under_way import Body
 
-_NEVER_SENT = 0
+_NEVER_SENT = 0  # in place of a command's number, so that none is sent any more
 
 
 class RefusedBodies:

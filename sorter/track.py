@@ -309,11 +309,11 @@ class Track:
         return motion.at_s + early_s, motion.at_s + late_s
 
     def _descent_s(self, junction_um: float, beat: Beat | None) -> tuple[float, float] | None:
-        """The same from all descents that a small body can have made; None for others."""
+        """The same from all descents that a grain can have made; None for others."""
         s = self.settings
         diameter_um = median(self._diameters_um)
-        sinks = s.channel.settled_um > diameter_um == self._sinks_as_um  # no fibre
-        if not sinks or self.n < _FITTED_VIEWS:
+        is_grain = self._sinks_as_um == diameter_um < s.channel.settled_um
+        if not is_grain or self.n < _FITTED_VIEWS:
             return None
         times_s = self._times_s(0, beat)
         span_s = float(times_s[-1] - times_s[0])

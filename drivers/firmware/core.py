@@ -330,6 +330,7 @@ class Core:
         """Say what became of a command, as often as it is asked."""
         tag = self._session & 0xFFFF
         if slot.state == DONE:
+            # A counter that jumps back makes it negative, which no line can carry.
             length_us = max(0, min(since(slot.closed_us, slot.opened_us), 0xFFFFFF))
             self._say("E %04X %X %08X %06X" % (tag, slot.id, slot.opened_us, length_us))
         elif slot.state == REFUSED:

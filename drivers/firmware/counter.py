@@ -25,6 +25,7 @@ class Counter:
         passed = (raw - self.raw_us) & (self._hal.ticks_period_us - 1)
         self.raw_us = raw
         self._now_us = (self._now_us + passed) & MASK
+        # More than half a turn: no time has passed that is known.
         jumped_back = passed >= self._hal.ticks_period_us >> 1
         self.went_back |= jumped_back
         self._uptime_us += 0 if jumped_back else passed

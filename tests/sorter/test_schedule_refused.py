@@ -10,13 +10,14 @@ from tests.sorter.loop_parts import MS, NotedDispenser, arrival, healthy, schedu
 from tests.sorter.test_schedule import answer, turn
 
 
-def test_a_refused_command_sends_its_object_to_rest() -> None:
+@pytest.mark.parametrize("heard_ms", [935, 1_900], ids=["before it comes", "when it has passed"])
+def test_a_refused_command_sends_its_object_to_rest(heard_ms: int) -> None:
     dispenser = NotedDispenser()
     plan = scheduler(dispenser)
     plan.decided(1, arrival(1_000), healthy(), 500 * MS)
-    turn(plan, 500, 930)
-    (ruling,) = plan.refused(dispenser.sent[0].id, 935 * MS)
-    assert ruling.decision.outlet == "waste"
+    turn(plan, 500, heard_ms - 5)
+    (ruling,) = plan.refused(dispenser.sent[0].id, heard_ms * MS)
+    assert (ruling.object_id, ruling.decision.outlet) == (1, "waste")
     assert plan.openings == ()
 
 
@@ -54,15 +55,6 @@ def test_where_both_are_refused_both_go_to_rest(at_ms: int) -> None:
     assert {(r.object_id, r.decision.outlet) for r in rulings} == {(1, "waste"), (2, "waste")}
 
 
-def test_a_refusal_that_is_heard_when_the_body_has_passed_still_tells_where_it_went() -> None:
-    dispenser = NotedDispenser()
-    plan = scheduler(dispenser)
-    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
-    turn(plan, 500, 1_900)
-    (ruling,) = plan.refused(dispenser.sent[0].id, 1_900 * MS)
-    assert (ruling.object_id, ruling.decision.outlet) == (1, "waste")
-
-
 @pytest.mark.parametrize(("at_ms", "outlet"), [(1_012, "collect"), (1_300, "waste")])
 def test_what_has_passed_while_the_host_was_held_up_keeps_its_decision_where_it_may_be_in(
     at_ms: int, outlet: str
@@ -83,14 +75,20 @@ def test_what_has_passed_while_the_host_was_held_up_keeps_its_decision_where_it_
     )
 
 
-def test_an_opening_that_falls_away_no_longer_carries_others_past_the_next_one() -> None:
-    """The jump of the first opening would have carried the unhealthy one past the second."""
+def carried_past() -> tuple[Scheduler, NotedDispenser]:
+    """The jump of the first one's opening, which is sent, carries the unhealthy second past that of
+    the third."""
     dispenser = NotedDispenser()
     plan = scheduler(dispenser)
     plan.decided(1, arrival(1_000, 40), healthy(), 500 * MS)
     plan.decided(2, arrival(1_106, 1), unhealthy(), 500 * MS)
     plan.decided(3, arrival(1_130, 1), healthy(), 500 * MS)
     turn(plan, 500, 950)
+    return plan, dispenser
+
+
+def test_an_opening_that_falls_away_no_longer_carries_others_past_the_next_one() -> None:
+    plan, dispenser = carried_past()
     plan.acknowledged(dispenser.sent[0].id)
     turn(plan, 950, 1_055)
     first, second = dispenser.sent
@@ -102,12 +100,7 @@ def test_an_opening_that_falls_away_no_longer_carries_others_past_the_next_one()
 
 @pytest.mark.parametrize("confirmed", [False, True])
 def test_nobody_relies_on_the_jump_of_an_opening_that_may_be_refused(confirmed: bool) -> None:
-    dispenser = NotedDispenser()
-    plan = scheduler(dispenser)
-    plan.decided(1, arrival(1_000, 40), healthy(), 500 * MS)
-    plan.decided(2, arrival(1_106, 1), unhealthy(), 500 * MS)
-    plan.decided(3, arrival(1_130, 1), healthy(), 500 * MS)
-    turn(plan, 500, 950)
+    plan, dispenser = carried_past()
     if confirmed:
         plan.acknowledged(dispenser.sent[0].id)
     rulings = turn(plan, 950, 1_055)
