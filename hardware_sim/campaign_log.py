@@ -30,6 +30,7 @@ class RunLog:
         ended: ``stopped``, ``killed``, ``deadlock``, ``crash``, or the fault that ended it.
         error: what that said.
         wrote: (host ns, bytes) of all that the host wrote to the device.
+        held_up: host times between which the operating system ran something else, ns.
     """
 
     number: int
@@ -44,6 +45,7 @@ class RunLog:
     error: str = ""
     ended_ns: int = 0
     wrote: list[tuple[int, bytes]] = field(default_factory=list)
+    held_up: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass

@@ -378,5 +378,7 @@ class CampaignRig:
         """See `hardware_sim.fault_acts.Rig`."""
         if self._state() == "off":
             return False
+        began_ns = self._clock.time_ns
         self._clock.hold(for_ns)
+        self.log.runs[-1].held_up.append((began_ns, self._clock.time_ns))
         return True

@@ -24,6 +24,7 @@ from hardware_sim.device_invariants import (
     speaks_the_protocol,
     stop_clears_by_its_edge,
 )
+from hardware_sim.faults import Injector
 from hardware_sim.forgotten import forgotten
 from hardware_sim.truth_log import Truth
 from hardware_sim.verdict import TrackRow, judge, match_tracks
@@ -75,7 +76,7 @@ def tracks_of(log: RigLog) -> list[TrackRow]:
         # One that the device refused was decided in time all the same.
         asked = {command.object_id for command in run.record.commands}
         asked |= _asked_unrecorded(run, asked)
-        asked |= _decided_in_time(run)
+        asked |= _kept_from_asking(run)
         for row in run.record.tracks():
             places = [(index_of[n], x, y) for n, x, y in row.sightings]
             commanded = row.object_id in asked
@@ -92,15 +93,17 @@ def _asked_unrecorded(run: RunLog, asked: set[int]) -> set[int]:
     return set(without[:count])
 
 
-def _decided_in_time(run: RunLog) -> set[int]:
-    """Who was decided on before it could arrive. Of those whose decision stands without a command,
-    as the controller was killed or held up before that was due, only another's opening can let one
-    in."""
-    return {
-        row.id
-        for row in run.record.objects.values()
-        if row.decided_ns < (row.arrival_ns or 0) - (row.arrival_error_ns or 0)
-    }
+def _kept_from_asking(run: RunLog) -> set[int]:
+    """Who was decided on before it could arrive by a controller that was killed, or held up, before
+    the command was due. Its decision stands; only another's opening can let it in."""
+    killed = [(run.ended_ns, Injector.NEVER)] if run.ended == "killed" else []
+    away = run.held_up + killed
+    kept = set()
+    for row in run.record.objects.values():
+        comes_ns = (row.arrival_ns or 0) - (row.arrival_error_ns or 0)
+        if any(row.decided_ns < comes_ns and a < comes_ns and row.decided_ns < b for a, b in away):
+            kept.add(row.id)
+    return kept
 
 
 def _unrecorded(run: RunLog) -> list[int]:

@@ -217,11 +217,7 @@ class Decider:
         if n == 0:
             return Reason.UNSEEN
         diameter_um = median(views.diameters_um)
-        # Beside another body the light was not measured.
-        measured = [deficit for deficit in views.deficits_um2 if math.isfinite(deficit)]
-        deficit_um2 = median(measured) if 2 * len(measured) > n else math.inf
-        small = is_speck(diameter_um, deficit_um2, views.speed_um_s, s.speck, steady=views.steady)
-        if compact and small:
+        if compact and self._is_small(views):
             return Reason.SPECK
         if diameter_um < s.min_diameter_um:
             return Reason.TOO_SMALL
@@ -238,6 +234,17 @@ class Decider:
         if len(views.probabilities) < s.min_views:
             return Reason.UNSEEN
         return None
+
+    def _is_small(self, views: Views) -> bool:
+        """Whether its size and its light are a speck's; of few views the largest counts, as the
+        middle of a few may lie far off."""
+        n, speck = len(views.diameters_um), self.settings.speck
+        typical = max if n < 2 * speck.min_views else median
+        # Beside another body the light was not measured.
+        measured = [deficit for deficit in views.deficits_um2 if math.isfinite(deficit)]
+        deficit_um2 = typical(measured) if 2 * len(measured) > n else math.inf
+        diameter_um = typical(views.diameters_um)
+        return is_speck(diameter_um, deficit_um2, views.speed_um_s, speck, steady=views.steady)
 
     def _health(self, vote: float, p_other: float, views: int) -> Reason:
         own = self.settings.collect_below

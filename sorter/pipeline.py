@@ -342,9 +342,11 @@ class Pipeline:
         return decided
 
     def _may_have_shown(self, track: Track) -> bool:
-        """Whether it would have had views enough, had no frames been lost and nobody hidden it."""
+        """Whether it had views enough, or would have had them, had no frames been lost, nobody
+        hidden it, and the liquid not carried it away."""
         enough = track.n + track.veiled >= self._decider.settings.speck.min_views
-        return enough or self._tracker.lost_views(track)
+        tracker = self._tracker
+        return enough or tracker.lost_views(track) or tracker.seen_throughout(track)
 
     def _hides_body(self, decision: Decision, views: TrackViews) -> bool:
         """Whether an object that would be collected has another body with it."""

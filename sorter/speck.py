@@ -35,7 +35,8 @@ class SpeckSettings(BaseModel):
     min_views: int = Field(
         6,
         ge=0,
-        description="a small object with fewer whole views flickers at the limit of detection",
+        description="a small object with fewer whole views flickers at the limit of detection; "
+        "with fewer than twice as many, it must be small in each of them to be a speck",
     )
     max_length_um: float = Field(
         75.0,

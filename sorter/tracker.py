@@ -172,6 +172,15 @@ class Tracker:
         """Whether frames were lost while the track's body may have been in view."""
         return self._lost_views.of(track)
 
+    def seen_throughout(self, track: Track) -> bool:
+        """Whether it was seen in each frame from its entry to its leaving, few as they may be."""
+        first, last = track.sightings[0], track.sightings[-1]
+        frames = last.frame - first.frame
+        if frames == 0 or len(track.sightings) <= frames:
+            return False
+        step_px = (last.x_px - first.x_px) / frames
+        return first.x_px < step_px and last.x_px + step_px > self.width_px
+
     def _is_beside(self, track: Track, other: Track) -> bool:
         """Whether the other's body was close when the track was last seen."""
         reach_um = other.last.diameter_um / 2 + track.last.diameter_um / 2 + self.settings.gate_um

@@ -38,7 +38,7 @@ def views(
     diameter_um: float = 200.0,
     circularity: float = 0.95,
     n: int | None = None,
-    deficit_um2: float = float("nan"),
+    deficit_um2: float | Sequence[float] = float("nan"),
     doubles: int = 0,
     cut: int = 0,
     speed_um_s: float = 15_000.0,
@@ -49,7 +49,7 @@ def views(
     return Views(
         [diameter_um] * n,
         [circularity] * n,
-        [deficit_um2] * n,
+        [deficit_um2] * n if isinstance(deficit_um2, float | int) else list(deficit_um2),
         doubles,
         cut,
         speed_um_s,
@@ -148,6 +148,18 @@ CASES: Sequence[Case] = (
         views(NONE, n=6, diameter_um=29),
         "waste",
         Reason.TOO_SMALL,
+    ),
+    Case(
+        "seen seldom, and once too dark for a speck",
+        views(NONE, n=11, diameter_um=40, deficit_um2=(*[200] * 10, 500)),
+        "waste",
+        Reason.TOO_SMALL,
+    ),
+    Case(
+        "seen often, and once too dark for a speck",
+        views(NONE, n=12, diameter_um=40, deficit_um2=(*[200] * 11, 500)),
+        "waste",
+        Reason.SPECK,
     ),
     Case(
         "on the floor, out of focus, and small",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sorter.entangled import came_late
-from sorter.track import Track, TrackSettings
+from sorter.track import Sighting, Track, TrackSettings
 from sorter.tracker import Tracker
 from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
 
@@ -307,3 +307,24 @@ def test_a_small_body_that_still_sinks_arrives_within_its_window() -> None:
     assert arrival is not None
     arrives_s = (np.sqrt(15_400.0**2 + 2 * 6_200.0 * 11_960.0) - 15_400.0) / 6_200.0
     assert abs(arrival.liquid_ns - arrives_s * 1e9) < arrival.error_ns
+
+
+# Places at which one body was seen, frame -> µm, and whether it was seen all the way.
+THROUGH: dict[str, tuple[dict[int, float], bool]] = {
+    "in each of four frames": ({0: 300, 1: 850, 2: 1400, 3: 1950}, True),
+    "one frame between them is missing": ({0: 300, 1: 850, 3: 1950}, False),
+    "it could have been seen before": ({0: 850, 1: 1400, 2: 1950}, False),
+    "it could have been seen after": ({0: 300, 1: 850, 2: 1400}, False),
+    "once": ({0: 300}, False),
+}
+
+
+@pytest.mark.parametrize(("places_um", "throughout"), THROUGH.values(), ids=THROUGH)
+def test_seen_in_every_frame_from_entry_to_leaving(
+    places_um: dict[int, float], throughout: bool
+) -> None:
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    first = detection(300.0, diameter_um=40.0)
+    track = Track(1, 0.0, 0, TrackSettings(), first, 300.0, 500.0, 0.0, 0, 0)
+    track.sightings += [Sighting(n, x / PITCH_UM, 300.0) for n, x in places_um.items()]
+    assert tracker.seen_throughout(track) == throughout
