@@ -74,6 +74,12 @@ class PulsationSettings(BaseModel):
     min_significance: float = Field(
         10.0, gt=0, description="F ratio (beat against noise) from which the beat is believed"
     )
+    min_lead: float = Field(
+        12.0,
+        ge=0,
+        description="by how much the beat must explain more than any other frequency that can be "
+        "told from it, as a difference of sums of squares over the noise's variance",
+    )
     tolerance: float = Field(
         0.006,
         ge=0,
@@ -255,7 +261,8 @@ class PulsationEstimator:
         cc, cs, ss, cr, sr = self._sums
         regular = np.maximum(cc * ss - cs**2, 1e-12 * (cc + ss) ** 2)
         explained = (ss * cr**2 - 2 * cs * cr * sr + cc * sr**2) / regular
-        omega = float(self._omegas[int(np.argmax(explained))])
+        best = int(np.argmax(explained))
+        omega = float(self._omegas[best])
         last = self.candidate
         reach = math.tau / s.memory_s
         known = last is not None and abs(last.omega - omega) < reach
@@ -273,8 +280,17 @@ class PulsationEstimator:
         )
         self.candidate = beat
         foretells = self._gain > 0 and beat.amplitude <= s.max_amplitude
-        if foretells and significance >= s.min_significance:
+        if foretells and significance >= s.min_significance and self._leads(explained, best):
             self._beat = beat
+
+    def _leads(self, explained: Array, best: int) -> bool:
+        """Whether no other frequency would do as well: what comes in bursts has several that fit,
+        and the covariance around one of them knows nothing of the others."""
+        s = self.settings
+        apart = math.tau / min(max(self._now_s, 1e-3), s.memory_s)
+        others = np.abs(self._omegas - self._omegas[best]) > apart
+        most = float(explained[others].max(initial=0.0))
+        return float(explained[best]) - most >= s.min_lead
 
 
 class _Kept:

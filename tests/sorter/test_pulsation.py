@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -258,3 +258,30 @@ def test_the_stated_error_is_that_of_the_extrapolated_line(
 def test_frequencies_are_in_order() -> None:
     with pytest.raises(ValueError, match="min_hz"):
         PulsationSettings(min_hz=3.0, max_hz=2.0)
+
+
+def in_bursts(
+    shift: Callable[[Array], Array], at_s: Sequence[float]
+) -> list[tuple[Array, Array, Array]]:
+    """Tracks of some ten bodies that come within 0.4 s of each of these times."""
+    tracks = [one for seed in range(12) for one in bodies(shift, max(at_s) + 1.0, seed=seed)]
+    kept = [one for one in tracks if any(0.0 < one[0][0] - start < 0.4 for start in at_s)]
+    return sorted(kept, key=lambda one: float(one[0][-1]))
+
+
+@pytest.mark.parametrize(("lead", "believed"), [(0.0, True), (12.0, False)])
+def test_two_bursts_leave_open_how_often_it_beat_between_them(lead: float, believed: bool) -> None:
+    shift, estimator = beat_of(0.03, 1.3, 0.0), new(PulsationSettings(min_lead=lead))
+    for t, liquid, x in in_bursts(shift, (1.0, 5.0)):
+        feed(estimator, t, liquid, x)
+    assert estimator.candidate is not None
+    assert (estimator.beat_at(START_NS + t[-1] * 1e9) is not None) == believed
+
+
+def test_further_bursts_tell() -> None:
+    shift, estimator = beat_of(0.03, 1.3, 0.0), new()
+    for t, liquid, x in in_bursts(shift, (1.0, 5.0, 7.5, 8.7)):
+        feed(estimator, t, liquid, x)
+    beat = estimator.beat_at(START_NS + t[-1] * 1e9)
+    assert beat is not None
+    assert beat.hz == pytest.approx(1.3, abs=0.05)
