@@ -22,7 +22,8 @@ track that ends:
   weights that fall for tracks that fit badly (Cauchy's). The covariance is that of the stated
   noise, or of the residuals where they are larger.
 
-The estimate is used only when it stands out against noise at all of the frequencies, when it makes
+The estimate is used only when it stands out against noise at all of the frequencies, when no other
+frequency explains nearly as much (bodies that come in a few bursts leave several), when it makes
 arrivals more certain than none would, and as long as it foretells what the next tracks show; when
 the pump changes, it is forgotten after some ten tracks and found again.
 """
