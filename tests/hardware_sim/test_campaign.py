@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -177,6 +178,22 @@ def test_a_body_that_no_object_tells_of_is_found_unless_the_record_broke(
         record.event(EventRow(0, "info", "ready", ""))
     assert record.broken
     assert "objects_accounted_for" not in check(forgot)
+
+
+def test_a_body_that_was_let_in_without_being_asked_for_is_found_unless_the_host_was_away(
+    log: RigLog,
+) -> None:
+    run = log.runs[0]
+    record = copy.copy(run.record)
+    record.commands = []
+    assert run.dispenser is not None
+    assert run.record.commands
+    device = copy.copy(run.dispenser)
+    device.sent = []
+    forgot = replace(run, ended="stopped", record=record, dispenser=device, held_up=[])
+    assert "unsafe" in check(replace(log, runs=[forgot, *log.runs[1:]]))
+    away = replace(forgot, held_up=[(run.began_ns, run.ended_ns)])
+    assert "unsafe" not in check(replace(log, runs=[away, *log.runs[1:]]))
 
 
 def test_every_invariant_holds_on_a_rig_without_runs(log: RigLog) -> None:
