@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from models.gan.equalised import EqualConv, EqualLinear, activate
 from models.gan.modulated import StyledConv, ToImage
+from models.gan.grey import GreyScale
 from models.gan.networks import Discriminator, Generator, Rng, doublings
 from models.gan.recipe import Recipe
 from models.gan.resample import before_strided, double, halve
@@ -49,6 +50,7 @@ class StyleganSettings(BaseModel):
     mixing: float = Field(default=0.9, ge=0, le=1, description="share of images with two styles")
     mean_decay: float = Field(default=0.995, ge=0, lt=1, description="of the mean style, a step")
     group: int = Field(default=4, ge=1, description="images over which the deviation is taken")
+    grey: GreyScale = GreyScale()
     recipe: Recipe = Recipe(
         batch=64,
         generator_rate=2.5e-3,
@@ -137,7 +139,7 @@ class StyleganGenerator(Generator):
     """
 
     def __init__(self, settings: StyleganSettings, size_px: int, classes: int = 1) -> None:
-        super().__init__(settings.z_dim, classes, size_px)
+        super().__init__(settings.z_dim, classes, size_px, settings.grey)
         base, count = doublings(size_px)
         widths = [channels_on(settings, base << i) for i in range(count + 1)]
         self.mixing = settings.mixing
