@@ -44,8 +44,8 @@ class StyleganSettings(BaseModel):
     contrast: float = Field(
         default=1.0,
         gt=0,
-        description="grey levels, of 2 from black to white, that are 1 to both networks; new ones "
-        "draw with a standard deviation of about 2 of them",
+        description="of the networks' scale of grey, what is 1 to both networks; new ones draw with "
+        "a standard deviation of about 2 of these units",
     )
     mixing: float = Field(default=0.9, ge=0, le=1, description="share of images with two styles")
     mean_decay: float = Field(default=0.995, ge=0, lt=1, description="of the mean style, a step")
@@ -64,26 +64,24 @@ class StyleganSettings(BaseModel):
     )
 
 
-# At 32 px (CIFAR-10) the ADA paper leaves path length and mixing out; here they are weak.
+# As the ADA paper does at 32 px (CIFAR-10, appendix D), without path length and mixing of styles.
 CPU = StyleganSettings(
     z_dim=64,
     w_dim=64,
     mapping_layers=3,
     channel_base=1024,
     max_channels=96,
-    # Crops have a standard deviation of 0.2, and 0.01 where there is only background.
-    contrast=0.1,
-    mixing=0.5,
+    # The standard deviation of crops on the networks' scale.
+    contrast=0.25,
+    mixing=0.0,
     recipe=Recipe(
         batch=16,
         generator_rate=2.5e-3,
         discriminator_rate=2.5e-3,
         beta1=0.0,
         beta2=0.99,
-        r1_gamma=0.002,
-        path_weight=0.5,
-        path_interval=8,
-        ema_half_life_images=5_000,
+        r1_gamma=0.03,
+        ema_half_life_images=10_000,
         augment="ada",
         ada_images=100_000,
     ),

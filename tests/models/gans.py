@@ -41,7 +41,7 @@ TINY: dict[Kind, GanSettings] = {
         max_channels=8,
         recipe=CPU.recipe.model_copy(
             update=RECIPE.model_dump(include={"batch", "ada_interval", "ada_images", "ada_target"})
-            | {"path_interval": 2, "r1_interval": 3}
+            | {"path_weight": 0.5, "path_interval": 2, "r1_interval": 3}
         ),
     ),
 }
