@@ -4,9 +4,9 @@ Half of the images train it, the other half is asked: accuracy 0.5 means that it
 halves share no body. What it says is only as good as the network; so it is to be shown what it
 should not be able to tell (real against real) and what it should (an early checkpoint).
 
-The test on pixels is the stricter one: a network of its own finds whatever differs, be it a tenth of
-a grey level in the background. The test on features asks whether what a network trained in the
-domain makes of the images differs.
+The test on pixels is the stricter one: a network of its own finds whatever differs, be it half a
+grey level in the background. The test on features asks whether what a network trained in the domain
+makes of the images differs.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.gan.equalised import EqualConv, EqualLinear, activate
-from models.gan.modulated import StyledConv, ToImage
 from models.gan.grey import GreyScale
+from models.gan.modulated import StyledConv, ToImage
 from models.gan.networks import Discriminator, Generator, Rng, doublings
 from models.gan.recipe import Recipe
 from models.gan.resample import before_strided, double, halve
@@ -44,8 +44,8 @@ class StyleganSettings(BaseModel):
     contrast: float = Field(
         default=1.0,
         gt=0,
-        description="of the networks' scale of grey, what is 1 to both networks; new ones draw with "
-        "a standard deviation of about 2 of these units",
+        description="of the networks' scale of grey, what is 1 to both networks; new ones draw "
+        "with a standard deviation of about 2 of these units",
     )
     mixing: float = Field(default=0.9, ge=0, le=1, description="share of images with two styles")
     mean_decay: float = Field(default=0.995, ge=0, lt=1, description="of the mean style, a step")
