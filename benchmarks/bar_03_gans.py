@@ -58,8 +58,10 @@ def _telling(kind: str, figures: Figures) -> list[Row]:
     shown = f"{kind}, best after {figures['images_shown']} images"
     bar = f"<= {limit:.2f}" if asked else "reported"
     low, high = same["interval"]
+    by_features = figures["two_sample_in_features"]
     return [
         accuracy_row(f"{shown}: told from real", told, bar, not asked or told["value"] <= limit),
+        accuracy_row(f"{kind}: by features of the domain", by_features, "reported", True),
         accuracy_row(f"{kind}: real from real", same, "holds 0.5", low <= 0.5 <= high),
         accuracy_row(
             f"{kind}: {figures.get('early_checkpoint')} told from real",

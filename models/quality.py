@@ -23,18 +23,20 @@ from models.dataset import CropSet, load_crops
 from models.features import Extractor, load_features
 from models.gan.checkpoint import Checkpoint, checkpoints_in, load_checkpoint
 from models.gan.loop import draw
-from models.gan.networks import Generator, Rng, to_grey
+from models.gan.networks import Generator, Rng
 from models.gan.records import grid, png
 from models.gan.training_data import rare_class
 from models.quality_metrics import fid, kid, nearest, nearest_other, overlap
 from models.synthesize import load_generator
-from models.two_sample import TwoSampleSettings, two_sample
+from models.two_sample import TwoSampleSettings, two_sample, two_sample_in_features
 from sorter.errors import InputError
 from sorter.files import write_atomic
 
 Progress = Callable[[int, int, str], None]
 FIGURES_FILE, PAGE_FILE = "quality.json", "quality.html"
 _COLUMNS = 10
+# Images, and the names of their bodies where they show bodies.
+_Set = tuple[NDArray[np.uint8], NDArray[np.str_] | None]
 
 
 def judge(
@@ -84,7 +86,7 @@ def judge(
     tell(2, 5, "features")
     figures = _figures(loaded, real, drawn, extract, seed)
     tell(3, 5, "two-sample tests")
-    figures |= _two_sample(loaded, real, drawn, seed, two_sample_settings)
+    figures |= _two_sample(loaded, real, drawn, extract, seed, two_sample_settings)
     tell(4, 5, "page")
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(out / FIGURES_FILE, json.dumps(figures, indent=2) + "\n")
@@ -149,34 +151,37 @@ def _two_sample(
     loaded: Checkpoint,
     real: CropSet,
     drawn: NDArray[np.uint8],
+    extract: Extractor,
     seed: int,
     settings: TwoSampleSettings | None,
 ) -> dict[str, Any]:
-    """Real against drawn; real against real and an early checkpoint show the test's strength."""
-    told = two_sample(real.images, drawn, real_body=real.object, settings=settings, seed=seed)
-    found: dict[str, Any] = {"two_sample": asdict(told)}
-    rng = np.random.default_rng([seed, 5])
-    bodies = rng.permutation(np.unique(real.object))
-    first = np.isin(real.object, bodies[: len(bodies) // 2])
-    if min(first.sum(), (~first).sum()) >= 40:
-        found["two_sample_real_against_real"] = asdict(
-            two_sample(
-                real.images[first],
-                real.images[~first],
-                real_body=real.object[first],
-                drawn_body=real.object[~first],
-                settings=settings,
-                seed=seed,
+    """On pixels, and in features; real against real and an early checkpoint show the strength."""
+    found: dict[str, Any] = {}
+
+    def ask(what: str, one: _Set, other: _Set) -> None:
+        (a, a_body), (b, b_body) = one, other
+        found[f"two_sample{what}"] = asdict(
+            two_sample(a, b, real_body=a_body, drawn_body=b_body, settings=settings, seed=seed)
+        )
+        found[f"two_sample_in_features{what}"] = asdict(
+            two_sample_in_features(
+                extract(a), extract(b), real_body=a_body, drawn_body=b_body, seed=seed
             )
         )
+
+    everything = (real.images, real.object)
+    ask("", everything, (drawn, None))
+    bodies = np.random.default_rng([seed, 5]).permutation(np.unique(real.object))
+    first = np.isin(real.object, bodies[: len(bodies) // 2])
+    if min(first.sum(), (~first).sum()) >= 40:
+        halves = [(real.images[half], real.object[half]) for half in (first, ~first)]
+        ask("_real_against_real", *halves)
     early = checkpoints_in(loaded.path.parent)[0]
     if early != loaded.path:
         start = load_checkpoint(early)
         raw = draw_for_judging(load_generator(start), len(start.about.classes), len(drawn), seed)
         found["early_checkpoint"] = early.name
-        found["two_sample_early"] = asdict(
-            two_sample(real.images, raw, real_body=real.object, settings=settings, seed=seed)
-        )
+        ask("_early", everything, (raw, None))
     return found
 
 
@@ -195,7 +200,7 @@ def interpolation(generator: Generator, rows: int, columns: int, seed: int) -> N
     start, end = generator.sample_latents(label, rng), generator.sample_latents(label, rng)
     with torch.inference_mode():
         steps = [
-            to_grey(generator.draw(start.lerp(end, k / (columns - 1))))[:, 0].numpy()
+            generator.grey.to_grey(generator.draw(start.lerp(end, k / (columns - 1))))[:, 0].numpy()
             for k in range(columns)
         ]
     return np.stack(steps, 1).reshape(rows * columns, *steps[0].shape[1:])

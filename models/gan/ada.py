@@ -166,7 +166,10 @@ def geometry(n: int, p: float, rng: Rng) -> tuple[Tensor, Tensor]:
 
 
 def grey_levels(images: Tensor, p: float, rng: Rng) -> Tensor:
-    """Brightness, contrast, inversion: each image on its own."""
+    """Brightness, contrast, inversion: each image on its own.
+
+    On the networks' scale the background is 0: contrast and inversion are about the background.
+    """
     n = len(images)
 
     def shaped(values: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from models.gan.grey import GreyScale
 from models.gan.networks import Discriminator, Generator, Rng, doublings
 from models.gan.recipe import Recipe
 
@@ -40,6 +41,7 @@ class BigganSettings(BaseModel):
     channels: int = Field(default=96, ge=8, description="at the full size; others are multiples")
     z_chunk: int = Field(default=20, ge=1, description="random numbers for each block")
     embedding: int = Field(default=128, ge=1, description="numbers that stand for a class")
+    grey: GreyScale = GreyScale()
     recipe: Recipe = Recipe(
         batch=256,
         discriminator_steps=2,
@@ -77,7 +79,7 @@ class BigganGenerator(Generator):
 
     def __init__(self, settings: BigganSettings, size_px: int, classes: int = 1) -> None:
         self.base_px, count = doublings(size_px)
-        super().__init__(settings.z_chunk * (count + 1), classes, size_px)
+        super().__init__(settings.z_chunk * (count + 1), classes, size_px, settings.grey)
         widths = [settings.channels * one for one in _WIDTHS[count]]
         self.chunk = settings.z_chunk
         condition = settings.embedding + settings.z_chunk

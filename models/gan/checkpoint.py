@@ -34,7 +34,7 @@ class About(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     gan: GanSettings
     size_px: int = Field(description="side of the images")
     pitch_um: float = Field(gt=0, description="micrometres per pixel of the images")

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.gan.grey import GreyScale
 from models.gan.networks import Discriminator, Generator, Rng, doublings
 from models.gan.recipe import Recipe
 from sorter.errors import InputError
@@ -32,6 +33,7 @@ class DcganSettings(BaseModel):
     z_dim: int = Field(default=100, ge=1, description="numbers in a random vector")
     channels: int = Field(default=128, ge=1, description="at half of the full size")
     max_channels: int = Field(default=1024, ge=1, description="on any grid")
+    grey: GreyScale = GreyScale()
     recipe: Recipe = Recipe(batch=128)
 
 
@@ -57,7 +59,7 @@ class DcganGenerator(Generator):
     """
 
     def __init__(self, settings: DcganSettings, size_px: int, classes: int = 1) -> None:
-        super().__init__(settings.z_dim, classes, size_px)
+        super().__init__(settings.z_dim, classes, size_px, settings.grey)
         if classes != 1:
             raise InputError("DCGAN knows no classes", on="--condition", do="Use another kind.")
         base, _ = doublings(size_px)

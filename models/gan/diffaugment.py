@@ -21,7 +21,8 @@ def diffaugment(images: Tensor, rng: Rng) -> Tensor:
 
     Returns:
         The same shape. Brightness by ±0.5, contrast by 0.5 to 1.5, shifts of up to an eighth of
-        the side with zeros coming in, a square hole of half the side (Zhao 2020, section 3.2).
+        the side with background (0) coming in, a square hole of half the side (Zhao 2020, section
+        3.2).
     """
     n, _, size, _ = images.shape
     device = rng.device

@@ -28,7 +28,7 @@ from models.gan.checkpoint import (
     prune,
     save_checkpoint,
 )
-from models.gan.networks import Generator, Rng, to_grey
+from models.gan.networks import Generator, Rng
 from models.gan.records import METRICS_FILE, Records, write_grid
 from models.gan.state import new_state
 from models.gan.step import Stepper
@@ -88,7 +88,9 @@ class TrainingLoop:
             training.gan, training.size_px, len(rare.names), training.seed, fabric.device
         )
         self._stepper = Stepper(recipe, training.size_px, fabric, training.seed)
-        self._stream = ImageStream(rare.crops.images, rare.condition, training.seed, recipe.mirror)
+        self._stream = ImageStream(
+            rare.crops.images, rare.condition, training.seed, recipe.mirror, training.gan.grey
+        )
         pick = np.random.default_rng(training.seed).permutation(len(judged))
         self._real = extract(judged[np.sort(pick[: training.kid_images])])
         self._busy_s, self._own_images = 0.0, 0
@@ -278,7 +280,7 @@ def draw(
         for start in range(0, len(label), batch):
             part = label[start : start + batch].to(device)
             latents = generator.sample_latents(part, rng, truncation)
-            parts.append(to_grey(generator.draw(latents, rng))[:, 0].cpu().numpy())
+            parts.append(generator.grey.to_grey(generator.draw(latents, rng))[:, 0].cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -1,8 +1,8 @@
 """What the trainer needs of a generator and a discriminator, whatever their kind.
 
-Images are float (n, 1, size, size) in [-1, 1]; grey level g of a crop is g / 127.5 - 1, as linear
-as what the sorter's own network does. Randomness comes from a `torch.Generator` on the networks'
-device, handed in at every call, so that a training can be repeated.
+Images are float (n, 1, size, size) in [-1, 1], on the scale of `models.gan.grey`. Randomness comes
+from a `torch.Generator` on the networks' device, handed in at every call, so that a training can be
+repeated.
 """
 
 from __future__ import annotations
@@ -10,20 +10,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.gan.grey import GreyScale
 from sorter.errors import InputError
 
 SIZES_PX = (32, 48, 64, 96, 128, 192, 256)
 Rng = torch.Generator
-
-
-def to_network(grey: Tensor) -> Tensor:
-    """Grey levels 0 to 255 (any number type) to [-1, 1], float32."""
-    return grey.to(torch.float32) / 127.5 - 1.0
-
-
-def to_grey(images: Tensor) -> Tensor:
-    """[-1, 1] to grey levels, uint8, rounded and clipped."""
-    return ((images.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def doublings(size_px: int) -> tuple[int, int]:
@@ -51,13 +42,15 @@ class Generator(nn.Module):
         z_dim: numbers in a random vector.
         classes: labels that it can be asked for; 1 where it knows no classes.
         size_px: side of its images.
+        grey: scale of its images.
     """
 
-    def __init__(self, z_dim: int, classes: int, size_px: int) -> None:
+    def __init__(self, z_dim: int, classes: int, size_px: int, grey: GreyScale) -> None:
         super().__init__()
         self.z_dim = z_dim
         self.classes = classes
         self.size_px = size_px
+        self.grey = grey
 
     def random(self, n: int, rng: Rng) -> Tensor:
         """(n, z_dim) random vectors from the distribution that it is trained on."""

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.gan.networks import to_network
+from models.gan.grey import GreyScale
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,20 @@ class ImageStream:
         label: (n,) int64.
         seed: of the orders.
         mirror: each image comes in one of the eight flips and quarter turns.
+        grey: scale of what is given.
     """
 
     images: NDArray[np.uint8]
     label: NDArray[np.int64]
     seed: int
     mirror: bool
+    grey: GreyScale
 
     def batch(self, first: int, count: int, step: int = 1) -> tuple[Tensor, Tensor]:
         """Every ``step``-th of the images ``first`` … ``first + count``, of an endless row.
+
+        Grey levels are whole numbers, which no generator draws; so they are spread evenly over
+        ± half a level (dequantised: Theis 2016, section 3.1), which rounding undoes.
 
         Args:
             first: images shown before.
@@ -52,7 +57,9 @@ class ImageStream:
         if self.mirror:
             turns = np.random.default_rng([self.seed, 2, first, step]).integers(0, 8, len(batch))
             batch = np.stack([_turned(one, turn) for one, turn in zip(batch, turns, strict=True)])
-        return to_network(torch.from_numpy(batch)[:, None]), torch.from_numpy(self.label[index])
+        within = np.random.default_rng([self.seed, 3, first, step]).random(batch.shape, np.float32)
+        levels = torch.from_numpy(batch + (within - np.float32(0.5)))[:, None]
+        return self.grey.to_network(levels), torch.from_numpy(self.label[index])
 
     def _order(self, epoch: int) -> NDArray[np.intp]:
         return np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.images))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.gan.equalised import EqualConv, EqualLinear, activate
+from models.gan.grey import GreyScale
 from models.gan.modulated import StyledConv, ToImage
 from models.gan.networks import Discriminator, Generator, Rng, doublings
 from models.gan.recipe import Recipe
@@ -43,12 +44,13 @@ class StyleganSettings(BaseModel):
     contrast: float = Field(
         default=1.0,
         gt=0,
-        description="grey levels, of 2 from black to white, that are 1 to both networks; new ones "
-        "draw with a standard deviation of about 2 of them",
+        description="of the networks' scale of grey, what is 1 to both networks; new ones draw "
+        "with a standard deviation of about 2 of these units",
     )
     mixing: float = Field(default=0.9, ge=0, le=1, description="share of images with two styles")
     mean_decay: float = Field(default=0.995, ge=0, lt=1, description="of the mean style, a step")
     group: int = Field(default=4, ge=1, description="images over which the deviation is taken")
+    grey: GreyScale = GreyScale()
     recipe: Recipe = Recipe(
         batch=64,
         generator_rate=2.5e-3,
@@ -62,26 +64,24 @@ class StyleganSettings(BaseModel):
     )
 
 
-# At 32 px (CIFAR-10) the ADA paper leaves path length and mixing out; here they are weak.
+# As the ADA paper does at 32 px (CIFAR-10, appendix D), without path length and mixing of styles.
 CPU = StyleganSettings(
     z_dim=64,
     w_dim=64,
     mapping_layers=3,
     channel_base=1024,
     max_channels=96,
-    # Crops have a standard deviation of 0.2, and 0.01 where there is only background.
-    contrast=0.1,
-    mixing=0.5,
+    # The standard deviation of crops on the networks' scale.
+    contrast=0.25,
+    mixing=0.0,
     recipe=Recipe(
         batch=16,
         generator_rate=2.5e-3,
         discriminator_rate=2.5e-3,
         beta1=0.0,
         beta2=0.99,
-        r1_gamma=0.002,
-        path_weight=0.5,
-        path_interval=8,
-        ema_half_life_images=5_000,
+        r1_gamma=0.12,
+        ema_half_life_images=10_000,
         augment="ada",
         ada_images=100_000,
     ),
@@ -137,7 +137,7 @@ class StyleganGenerator(Generator):
     """
 
     def __init__(self, settings: StyleganSettings, size_px: int, classes: int = 1) -> None:
-        super().__init__(settings.z_dim, classes, size_px)
+        super().__init__(settings.z_dim, classes, size_px, settings.grey)
         base, count = doublings(size_px)
         widths = [channels_on(settings, base << i) for i in range(count + 1)]
         self.mixing = settings.mixing

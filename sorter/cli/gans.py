@@ -260,9 +260,11 @@ def quality(
     else:
         told_apart = figures["two_sample"]
         low, high = told_apart["interval"]
+        by_features = figures["two_sample_in_features"]["value"]
         console_out().print(
             f"KID {figures['kid']['value']:.4f} ± {figures['kid']['error']:.4f}, "
-            f"told from real {told_apart['value']:.3f} ({low:.3f} to {high:.3f}); "
+            f"told from real by pixels {told_apart['value']:.3f} ({low:.3f} to {high:.3f}), "
+            f"by features {by_features:.3f}; "
             f"page: {out / 'quality.html'}"
         )
 

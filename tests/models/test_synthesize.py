@@ -95,8 +95,10 @@ def test_quality_page(trained: dict[Kind, Path], toy: Path, tmp_path: Path) -> N
         trained["stylegan2-ada"], toy, tmp_path / "q", n=90, two_sample_settings=TELLING
     )
     assert figures["two_sample"]["value"] > 0.9  # hardly trained
-    low, high = figures["two_sample_real_against_real"]["interval"]
-    assert low <= 0.5 <= high
+    assert figures["two_sample_in_features"]["value"] > 0.9
+    for test in ("two_sample", "two_sample_in_features"):
+        low, high = figures[f"{test}_real_against_real"]["interval"]
+        assert low <= 0.5 <= high
     assert figures["kid"]["value"] > figures["kid_of_real_halves"]["value"]
     assert (
         figures["early_checkpoint"]
@@ -124,8 +126,10 @@ def test_generator_as_onnx(kind: Kind, trained: dict[Kind, Path]) -> None:
     found = session.run(None, {name: feed[name] for name in taken})[0]
     with torch.inference_mode():
         latents = generator.truncated(generator.latents(z, label), truncation)
-        wanted = generator.draw(latents).numpy()
-    assert np.abs(found - wanted).max() < 1e-4
+        drawn = generator.draw(latents)
+    assert np.abs(found - generator.grey.to_levels(drawn).numpy()).max() < 0.05
+    assert found.min() >= 0.0
+    assert found.max() <= 255.0
 
 
 def test_interpolation_ends_at_its_ends(trained: dict[Kind, Path]) -> None:

@@ -19,6 +19,7 @@ from models.gan.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from models.gan.grey import GreyScale
 from models.gan.kinds import Kind
 from models.gan.stream import ImageStream
 from models.train_gan import train_gan
@@ -257,7 +258,7 @@ def test_about_survives_json() -> None:
 def test_stream_shows_every_image_once_in_each_pass(share: int) -> None:
     images = np.zeros((16, 4, 4), np.uint8)
     images[:] = np.arange(16)[:, None, None]
-    stream = ImageStream(images, np.arange(16), seed=1, mirror=False)
+    stream = ImageStream(images, np.arange(16), seed=1, mirror=False, grey=GreyScale())
     seen: list[int] = []
     for first in range(0, 48, 8):
         parts = [stream.batch(first + rank, 8 - rank, share) for rank in range(share)]
@@ -269,9 +270,23 @@ def test_stream_shows_every_image_once_in_each_pass(share: int) -> None:
 
 def test_stream_turns_and_mirrors() -> None:
     images = np.arange(16, dtype=np.uint8).reshape(1, 4, 4)
-    stream = ImageStream(images, np.zeros(1, np.int64), seed=1, mirror=True)
+    grey = GreyScale()
+    stream = ImageStream(images, np.zeros(1, np.int64), seed=1, mirror=True, grey=grey)
     batch, _ = stream.batch(0, 400)
-    assert len({one.numpy().tobytes() for one in batch}) == 8
+    assert len({grey.to_grey(one).numpy().tobytes() for one in batch}) == 8
+
+
+def test_stream_spreads_whole_levels_evenly() -> None:
+    """What is given lies anywhere within half a level; the same place gives the same again."""
+    grey = GreyScale()
+    images = np.full((8, 16, 16), 163, np.uint8)
+    stream = ImageStream(images, np.zeros(8, np.int64), seed=1, mirror=True, grey=grey)
+    batch, _ = stream.batch(64, 8)
+    within = np.sort(grey.to_levels(batch).numpy().ravel() - 163)
+    even = np.linspace(-0.5, 0.5, within.size)
+    assert np.abs(within - even).max() < 0.05
+    assert torch.equal(batch, stream.batch(64, 8)[0])
+    assert not torch.equal(batch, stream.batch(72, 8)[0])
 
 
 @pytest.mark.parametrize(
