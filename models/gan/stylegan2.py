@@ -64,7 +64,7 @@ class StyleganSettings(BaseModel):
     )
 
 
-# As the ADA paper does at 32 px (CIFAR-10, appendix D), without path length and mixing of styles.
+# As the ADA paper does at 32 px (CIFAR-10), without path length and mixing of styles.
 CPU = StyleganSettings(
     z_dim=64,
     w_dim=64,
