@@ -25,8 +25,8 @@ from models.quality import FIGURES_FILE, judge
 # What a bar leaves there, the next call takes up again.
 WORK = Path(tempfile.gettempdir()) / "bar_03"
 KINDS = ("dcgan", "biggan", "stylegan2-ada")
-# Real images shown to each kind: half an hour for StyleGAN2 on a core that does nothing else; its KID
-# falls no more from 64,000 on.
+# Real images shown to each kind: half an hour for StyleGAN2 on a core that does nothing else; its
+# KID falls no more from 64,000 on.
 CPU_IMAGES = 80_000
 # So small networks gain little by a second one, and lose nine tenths where other work wants a core.
 CPU_THREADS = 1
