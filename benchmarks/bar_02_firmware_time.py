@@ -98,9 +98,8 @@ def quantile_row(late_ms: NDArray[np.float64], share: float, what: str, most_ms:
     low, high = stats.binom.ppf([0.025, 0.975], n, share).astype(int)
     ranked = np.sort(late_ms)
     interval = float(ranked[max(0, low - 1)]), float(ranked[min(n - 1, high)])
-    value = float(
-        ranked[min(n - 1, math.ceil(share * n))]
-    )  # nothing between, where some are infinite
+    # One that was measured, as between a number and infinity there is none.
+    value = float(ranked[min(n - 1, math.ceil(share * n))])
     return Row(what, n, value, f"<= {most_ms:g}", value <= most_ms, interval)
 
 

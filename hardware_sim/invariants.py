@@ -100,8 +100,9 @@ def _kept_from_asking(run: RunLog) -> set[int]:
     away = run.held_up + killed
     kept = set()
     for row in run.record.objects.values():
-        comes_ns = (row.arrival_ns or 0) - (row.arrival_error_ns or 0)
-        if any(row.decided_ns < comes_ns and a < comes_ns and row.decided_ns < b for a, b in away):
+        decided_ns, comes_ns = row.decided_ns, (row.arrival_ns or 0) - (row.arrival_error_ns or 0)
+        meanwhile = any(began_ns < comes_ns and decided_ns < end_ns for began_ns, end_ns in away)
+        if decided_ns < comes_ns and meanwhile:
             kept.add(row.id)
     return kept
 
