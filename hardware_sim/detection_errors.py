@@ -9,6 +9,8 @@ no more. Real spheroids: unvalidated.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -93,6 +95,14 @@ class ErrorModel:
 
 PERCENTS = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 """Where the percentiles of `ErrorModel.not_healthy` lie; its ends are 0 and 100."""
+
+
+def from_percentiles(values: Sequence[float], u: float) -> float:
+    """The value that a share `u` of all lies below, given those at `PERCENTS`."""
+    i = min(bisect_right(PERCENTS, u), len(PERCENTS) - 1)
+    low, high = PERCENTS[i - 1], PERCENTS[i]
+    return values[i - 1] + (values[i] - values[i - 1]) * (u - low) / (high - low)
+
 
 # n: healthy 231 bodies, unhealthy 91, bubbles 18, debris 28 (30 µm and more) and 192, fibres 6
 # (their size 407).

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +17,14 @@ from numpy.typing import NDArray
 
 from drivers.ports import Frame
 from hardware_sim.body_spec import BodySpec
-from hardware_sim.detection_errors import MEASURED, PERCENTS, ErrorModel, KindErrors
+from hardware_sim.clumps import Disc, Outline, clumps, outline
+from hardware_sim.detection_errors import MEASURED, ErrorModel, KindErrors, from_percentiles
 from sorter.detection import Detection
 
 _NO_CONTOUR = np.empty((0, 2), np.int32)
 _PAIR_FROM_UM = 25.0
+_BESIDE_PX = 8.0
+_ROUND = (1.0, 1.0, 1.0, 1.0)
 _SMALL_RATIO = 0.4
 _FLOOR = 1e-4
 _DEFICIT_FACTOR = 1.33  # of sorter.descent: diameter over the root of the deficit
@@ -87,12 +89,6 @@ def _judged_as(spec: BodySpec) -> str:
     return f"unhealthy{min(2, max(0, int((spec.severity - 0.4) / 0.2)))}"
 
 
-def _from_percentiles(values: Sequence[float], u: float) -> float:
-    i = min(bisect_right(PERCENTS, u), len(PERCENTS) - 1)
-    low, high = PERCENTS[i - 1], PERCENTS[i]
-    return values[i - 1] + (values[i] - values[i - 1]) * (u - low) / (high - low)
-
-
 class DetectionVision:
     """`sorter.pipeline.Vision` on bodies instead of pixels.
 
@@ -142,12 +138,12 @@ class DetectionVision:
         bodies = [b for b in self._seen_in(frame) if self._is_found(b)]
         self._shown = {}
         self._kept = []
-        merged = self._merged(bodies) if len(bodies) > 1 else {}
+        merged, outlines = self._merged(bodies)
         for i, body in enumerate(bodies):
             how = merged.get(i)
             if how == "gone":
                 continue
-            self._show(body, how)
+            self._show(body, how, outlines.get(i))
         return self._kept
 
     def classify(
@@ -205,7 +201,7 @@ class DetectionVision:
             circularity=gauss(*errors.circularity),
             double=gauss(*errors.double),
             deficit=_normal(random),
-            logit=_from_percentiles(percentiles, random.random()),
+            logit=from_percentiles(percentiles, random.random()),
             logit_spread=spread,
             is_other=judged == "other",
             pair_u=random.random(),
@@ -250,69 +246,78 @@ class DetectionVision:
                 return self._random.random() < shares[column]
         return True
 
-    def _merged(self, bodies: Sequence[InView]) -> dict[int, str]:
-        """Bodies that share a detection: the larger of two is 'double' or 'single', the other
-        'gone'; 'split' where they touch but are told apart."""
+    def _merged(self, bodies: Sequence[InView]) -> tuple[dict[int, str], dict[int, Outline]]:
+        """Bodies that share a detection: the largest of them is 'double' or 'single', the others
+        'gone'; 'split' where they touch but are told apart. And what shared detections look like.
+        """
         how: dict[int, str] = {}
-        pitch_um = self._pitch_um
+        pairs: dict[tuple[int, int], str] = {}
         for i, a in enumerate(bodies):
             for j in range(i + 1, len(bodies)):
-                b = bodies[j]
-                reach_px = (a.spec.diameter_um + b.spec.diameter_um) / 2 / pitch_um
-                if abs(a.x_px - b.x_px) > reach_px + 8:
-                    continue
-                if min(a.spec.diameter_um, b.spec.diameter_um) < _PAIR_FROM_UM:
-                    continue
-                gap_px = math.hypot(a.x_px - b.x_px, a.y_px - b.y_px) - reach_px
-                if gap_px < 8.0:
-                    self._meet(how, (i, j), (a, b), gap_px)
-        return how
+                met = self._meet(a, bodies[j])
+                if met == "split":
+                    how |= {i: met, j: met}
+                elif met is not None:
+                    pairs[i, j] = met
+        outlines: dict[int, Outline] = {}
+        for clump in clumps(pairs):
+            members = sorted(clump, key=lambda i: bodies[i].spec.diameter_um, reverse=True)
+            is_double = any(met == "double" and i in clump for (i, _), met in pairs.items())
+            how |= dict.fromkeys(members, "gone") | {
+                members[0]: "double" if is_double else "single"
+            }
+            outlines[members[0]] = outline([self._disc(bodies[i]) for i in members])
+            if not is_double:
+                self._hide(bodies[members[0]], [bodies[i] for i in members[1:]])
+        return how, outlines
 
-    def _meet(
-        self,
-        how: dict[int, str],
-        places: tuple[int, int],
-        pair: tuple[InView, InView],
-        gap_px: float,
-    ) -> None:
-        large, small = (0, 1) if pair[0].spec.diameter_um >= pair[1].spec.diameter_um else (1, 0)
-        big, little = pair[large], pair[small]
-        ratio = little.spec.diameter_um / big.spec.diameter_um
+    def _meet(self, a: InView, b: InView) -> str | None:
+        """What two look like together: 'double' or 'single' as one, 'split' as two; None apart."""
+        little, big = sorted((a, b), key=lambda body: body.spec.diameter_um)
+        reach_px = self._disc(a).r_px + self._disc(b).r_px
+        gap_px = math.hypot(a.x_px - b.x_px, a.y_px - b.y_px) - reach_px
+        if gap_px >= _BESIDE_PX or little.spec.diameter_um < _PAIR_FROM_UM:
+            return None
         if big.group is not None and big.group == little.group:
             double, single = self._model.grouped
-        elif ratio < _SMALL_RATIO:
+        elif little.spec.diameter_um < _SMALL_RATIO * big.spec.diameter_um:
             double, single = self._model.merged_small if gap_px < 0 else (0.0, 0.0)
         else:
             double, single = self._model.merged if gap_px < -20.0 else (0.0, 0.0)
         # One draw a pair: what two bodies look like together changes little while they stay so.
         u = (self._look(big).pair_u + self._look(little).pair_u) % 1.0
-        if u >= double + single:
-            how.setdefault(places[large], "split")
-            how.setdefault(places[small], "split")
-            return
-        how[places[small]] = "gone"
-        if how.get(places[large]) != "gone":
-            how[places[large]] = "double" if u < double else "single"
-        if u >= double:
-            self._look(big).hiding[little.body] += 1
-            self.hidden[little.body] += 1
+        return "split" if u >= double + single else "double" if u < double else "single"
 
-    def _show(self, body: InView, how: str | None) -> None:
-        """Add the detection of a body, and of what lies beside it."""
+    def _disc(self, body: InView) -> Disc:
+        return Disc(body.x_px, body.y_px, body.spec.diameter_um / 2 / self._pitch_um)
+
+    def _hide(self, before: InView, others: Sequence[InView]) -> None:
+        for other in others:
+            self._look(before).hiding[other.body] += 1
+            self.hidden[other.body] += 1
+
+    def _show(self, body: InView, how: str | None, as_one: Outline | None = None) -> None:
+        """Add the detection of a body, and of what lies beside it.
+
+        Args:
+            how: see `_merged`.
+            as_one: its outline with others'.
+        """
         look, random = self._look(body), self._random
         errors, d_um = look.errors, body.spec.diameter_um
         roll_um = look.roll_um * math.sin(body.angle_rad + look.hidden_u * math.tau)
-        x = (
-            body.x_px
-            + (look.off_um[0] + roll_um + random.gauss(0, errors.white_um)) / self._pitch_um
-        )
-        y = body.y_px + (look.off_um[1] + random.gauss(0, errors.white_um)) / self._pitch_um
-        looks_um = self._looks_um(body, look)
+        at = as_one or self._disc(body)
+        x = at.x_px + (look.off_um[0] + roll_um + random.gauss(0, errors.white_um)) / self._pitch_um
+        y = at.y_px + (look.off_um[1] + random.gauss(0, errors.white_um)) / self._pitch_um
+        looks_um = self._looks_um(body, look) * at.r_px / self._disc(body).r_px
         seen_um = looks_um * math.exp(random.gauss(0, errors.size_view))
         light_um = seen_um
         if seen_um < self._weigh_below_um:
             light_um = self._light_um(body, look, looks_um)
-        reach = self._model.fibre_reach * d_um / seen_um if body.spec.kind == "fibre" else 1.0
+        reach = as_one.reach if as_one else _ROUND
+        if body.spec.kind == "fibre":
+            along = max(1.0, self._model.fibre_reach * d_um / seen_um)
+            reach = (along, 1.0, along, 1.0)
         double = how == "double" or (how is None and random.random() < look.double)
         made = self._detection(
             x,
@@ -322,7 +327,7 @@ class DetectionVision:
             light_um,
             split=how == "split",
             double=double,
-            reach=max(1.0, reach),
+            reach=reach,
         )
         if made is None:
             return
@@ -359,20 +364,21 @@ class DetectionVision:
         *,
         split: bool,
         double: bool,
-        reach: float = 1.0,
+        reach: tuple[float, float, float, float] = _ROUND,
     ) -> Detection | None:
-        """A round body, cut off where it reaches out of the frame; None when too little shows.
+        """A body, cut off where it reaches out of the frame; None when too little shows.
 
         Args:
             light_um: its diameter by the light that it takes out.
-            reach: its length over its diameter.
+            reach: see `Outline`, in radii.
         """
         r_px = d_um / 2 / self._pitch_um
-        left, right = max(0.0, x - reach * r_px), min(float(self._width_px), x + reach * r_px)
-        top, bottom = max(0.0, y - r_px), min(float(self._height_px), y + r_px)
+        to_left, up, to_right, down = (r_px * radii for radii in reach)
+        left, right = max(0.0, x - to_left), min(float(self._width_px), x + to_right)
+        top, bottom = max(0.0, y - up), min(float(self._height_px), y + down)
         if right - left < 1.0 or bottom - top < 1.0:
             return None
-        share = (right - left) * (bottom - top) / (4.0 * reach * r_px * r_px)
+        share = (right - left) * (bottom - top) / ((to_left + to_right) * (up + down))
         border = left == 0.0 or top == 0.0 or right == self._width_px or bottom == self._height_px
         if border:
             if share < _LEAST_SHOWN:

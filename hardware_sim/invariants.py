@@ -94,10 +94,9 @@ def _asked_unrecorded(run: RunLog, asked: set[int]) -> set[int]:
 
 
 def _kept_from_asking(run: RunLog) -> set[int]:
-    """Who was decided on before it could arrive by a controller that was killed, or held up, before
-    the command was due. Its decision stands; only another's opening can let it in."""
-    killed = [(run.ended_ns, Injector.NEVER)] if run.ended == "killed" else []
-    away = run.held_up + killed
+    """Who was decided on before it could arrive, in a run that ended or was held up before the
+    command was due. Its decision stands; only another's opening can let it in."""
+    away = [*run.held_up, (run.ended_ns, Injector.NEVER)]
     kept = set()
     for row in run.record.objects.values():
         decided_ns, comes_ns = row.decided_ns, (row.arrival_ns or 0) - (row.arrival_error_ns or 0)

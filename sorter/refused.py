@@ -43,21 +43,24 @@ class RefusedBodies:
         for body, _ in list(self._bodies.values()):
             theirs = window(body.arrival, self._liquid, openings)
             is_past = theirs.late_ns + self._guard_ns < now_ns
-            if is_past and any(self._may_enter(body, o, openings) for o in openings):
+            if is_past and self.may_be_let_in(body, openings):
                 del self._bodies[body.id]
 
-    def take_unserved(self, openings: Sequence[Opening]) -> list[tuple[Body, Reason]]:
-        """Those that none of the openings may let in; they are not kept any longer."""
-        if not self._bodies:
-            return []
+    def take_unserved(self, *ways: Sequence[Opening]) -> list[tuple[Body, Reason]]:
+        """Those that no opening may let in, whichever way the gate moves; they are not kept any
+        longer."""
         unserved = [
             (body, reason)
             for body, reason in self._bodies.values()
-            if not any(self._may_enter(body, o, openings) for o in openings)
+            if not self.may_be_let_in(body, *ways)
         ]
         for body, _ in unserved:
             del self._bodies[body.id]
         return unserved
+
+    def may_be_let_in(self, body: Body, *ways: Sequence[Opening]) -> bool:
+        """Whether an opening lets a body in, in any of the ways in which the gate may move."""
+        return any(self._may_enter(body, o, openings) for openings in ways for o in openings)
 
     def _may_enter(self, body: Body, opening: Opening, openings: Sequence[Opening]) -> bool:
         """Whether it may arrive while the gate stands there."""

@@ -172,10 +172,10 @@ class Scheduler:
         return self._look_again(now_ns)
 
     def abandon(self, reason: Reason) -> list[Ruling]:
-        """Rule everything that has no command to rest, at the end of a run or after a fault."""
-        rulings: list[Ruling] = []
-        for body in list(self._bodies.values()):
-            if body.decision and body.command_id is None and body.outlet != self._outlets.rest:
+        """Rule to rest, at the end of a run or after a fault, what no command lets in."""
+        ways, rulings = self._ways(), list[Ruling]()
+        for body in self._bodies.values():
+            if body.command_id is None and not self._refused.may_be_let_in(body, *ways):
                 rulings += self._rest(body, reason, now_ns=None)
         return rulings
 
@@ -183,15 +183,12 @@ class Scheduler:
         """The flow stands and the gate was sent to rest: where bodies are is not known any more.
         What was bound elsewhere goes to rest, unless an opening had begun that may have let it in.
         """
-        on_ns = int(self._junction.valve_on_ms * 1e6)
         sent = [*self._sent.values(), *self._withdrawn.values()]
-        begun = [s for s in sent if s.opening.open_ns - on_ns < now_ns]
-        may_be_in = {s.object_id for s in begun}
+        begun = [s for s in sent if self._moves_ns(s.opening) < now_ns]
+        opened = merge([s.opening for s in begun])
         waiting = [b for b in self._bodies.values() if b.outlet not in (None, self._outlets.rest)]
-        for body in waiting:
-            theirs = self._conflicts.window(body, self._openings)
-            same = (s.opening for s in begun if s.opening.outlet == body.outlet)
-            may_be_in |= {body.id for o in same if theirs.overlaps(o, self._junction.guard_ns)}
+        may_be_in = {s.object_id for s in begun}
+        may_be_in |= {b.id for b in waiting if self._refused.may_be_let_in(b, opened)}
         self._sent.clear()
         self._withdrawn.clear()
         self._unsure.clear()
@@ -337,7 +334,7 @@ class Scheduler:
         of it too late."""
         self._dispenser.cancel(sent.command.id, now_ns)
         self._withdrawn[sent.command.id] = self._sent.pop(sent.command.id)
-        if sent.opening.open_ns - int(self._junction.valve_on_ms * 1e6) < now_ns:
+        if self._moves_ns(sent.opening) < now_ns:
             # The valve has been told to open: it closes as soon as it can, and the liquid has
             # jumped and will jump back.
             closes_ns = max(now_ns + int(self._junction.valve_off_ms * 1e6), sent.opening.open_ns)
@@ -346,6 +343,11 @@ class Scheduler:
             self._sent[sent.command.id] = kept
         self._openings = merge([s.opening for s in self._sent.values()])
         self._moves_otherwise = True
+
+    def _ways(self) -> tuple[tuple[Opening, ...], ...]:
+        """How the gate may move: with what was withdrawn heard in time, and too late."""
+        late = [sent.opening for sent in self._withdrawn.values()]
+        return self._openings, merge([*self._openings, *late])
 
     def _look_again(self, now_ns: int) -> list[Ruling]:
         """Where an opening fell away, the liquid moves otherwise than all others were planned for:
@@ -356,7 +358,7 @@ class Scheduler:
             for body in list(self._bodies.values()):
                 if self._sent and body.outlet not in (None, self._outlets.collect):
                     self._withdraw_for(body, now_ns)
-            for body, reason in self._refused.take_unserved(self._openings):
+            for body, reason in self._refused.take_unserved(*self._ways()):
                 rulings += self._rest(body, reason, now_ns)
         return rulings
 

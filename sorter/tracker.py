@@ -19,6 +19,8 @@ from sorter.track import Arrival, Moment, Sighting, Track, TrackSettings, either
 # Frames without a detection after which a track of one view ends: nobody knows how fast it is, and
 # a body that comes later would be taken for it.
 _MAX_LONE = 2
+# Smaller bodies may go anywhere, so the centre of what counts lies so far within a clump's outline.
+_LEAST_MEMBER_UM = 30.0
 
 
 class Tracker:
@@ -130,7 +132,18 @@ class Tracker:
             return None
         off = share_off(track, companion, in_crowd=may_hide and self._crowd.is_dense)
         way_ns = max(0.0, arrival.liquid_ns - track.last_liquid_ns)
-        return Arrival(arrival.liquid_ns, arrival.error_ns + off * way_ns)
+        error_ns = arrival.error_ns + off * way_ns + self._members_ns(track)
+        return Arrival(arrival.liquid_ns, error_ns)
+
+    def _members_ns(self, track: Track) -> float:
+        """How much sooner or later than their clump its outermost members may arrive."""
+        if not track.double:
+            return 0.0
+        left, _, width, _ = track.last.bbox
+        reach_px = max(track.last.x_px - left, left + width - track.last.x_px)
+        reach_um = reach_px * self.pitch_um - _LEAST_MEMBER_UM / 2
+        speed_um_s = max(track.speed_um_s, self.settings.min_speed_um_s)
+        return max(0.0, reach_um) / speed_um_s * 1e9
 
     def saw_steady_flow(self, track: Track) -> bool:
         """Whether the flow kept its speed all the while that a track was followed."""

@@ -75,6 +75,42 @@ def test_what_has_passed_while_the_host_was_held_up_keeps_its_decision_where_it_
     )
 
 
+@pytest.mark.parametrize("at_ms", [945, 955])
+def test_whom_an_opening_may_let_in_that_is_perhaps_withdrawn_too_late_keeps_its_decision(
+    at_ms: int,
+) -> None:
+    plan, dispenser = two_in_one_opening(at_ms)
+    plan.decided(3, arrival(1_000), unhealthy(), at_ms * MS)
+    first, second = dispenser.sent
+    assert set(dispenser.cancelled) == {first.id, second.id}
+    assert plan.refused(second.id, at_ms * MS) == []
+    assert turn(plan, at_ms, 2_000) == []
+    assert plan.executed(first.id, first.close_us, 2_000 * MS) == []
+
+
+def test_whom_an_opening_would_have_let_in_goes_to_rest_once_its_withdrawal_is_confirmed() -> None:
+    plan, dispenser = two_in_one_opening(945)
+    plan.decided(3, arrival(1_000), unhealthy(), 945 * MS)
+    first, second = dispenser.sent
+    assert plan.refused(second.id, 945 * MS) == []
+    rulings = plan.refused(first.id, 950 * MS)
+    assert {(r.object_id, r.decision.outlet) for r in rulings} == {(1, "waste"), (2, "waste")}
+
+
+@pytest.mark.parametrize(("second_ms", "ruled"), [(1_040, []), (1_400, [2])])
+def test_after_a_fault_whom_a_sent_opening_may_let_in_keeps_its_decision(
+    second_ms: int, ruled: list[int]
+) -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000, 40), healthy(), 500 * MS)
+    for now_ms in range(500, 1_000):
+        if not dispenser.sent:
+            turn(plan, now_ms, now_ms + 1)
+    plan.decided(2, arrival(second_ms), healthy(), 900 * MS)
+    assert [r.object_id for r in plan.abandon(Reason.FAULT)] == ruled
+
+
 def carried_past() -> tuple[Scheduler, NotedDispenser]:
     """The jump of the first one's opening, which is sent, carries the unhealthy second past that of
     the third."""

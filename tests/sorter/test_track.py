@@ -328,3 +328,30 @@ def test_seen_in_every_frame_from_entry_to_leaving(
     track = Track(1, 0.0, 0, TrackSettings(), first, 300.0, 500.0, 0.0, 0, 0)
     track.sightings += [Sighting(n, x / PITCH_UM, 300.0) for n, x in places_um.items()]
     assert tracker.seen_throughout(track) == throughout
+
+
+@pytest.mark.parametrize(
+    ("lengths", "sooner_um"),
+    [((200.0,), 0.0), ((200.0, 200.0), 100.0), ((160.0, 160.0, 160.0), 160.0)],
+    ids=["one", "a pair", "a row of three"],
+)
+def test_the_members_of_a_clump_arrive_within_its_window(
+    lengths: tuple[float, ...], sooner_um: float
+) -> None:
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    long_um, speed, ended = sum(lengths), 20_000.0, list[Track]()
+    for number in range(60):
+        x_um = -400.0 + speed * number * PERIOD_NS * 1e-9
+        clump = detection(x_um, 500.0, long_um, double=len(lengths) > 1)
+        at_ns = number * PERIOD_NS
+        ended += tracker.update(
+            [clump] if x_um + long_um / 2 > 0 and x_um < WIDTH_PX * PITCH_UM else [],
+            frame=number, exposed_ns=at_ns, exposed_error_ns=0, liquid_ns=float(at_ns),
+        )[1]  # fmt: skip
+    (track,) = ended
+    whole, single = tracker.arrival(track, 12_000.0), track.arrival(12_000.0)
+    assert whole is not None
+    assert single is not None
+    outermost_ns = sooner_um / speed * 1e9
+    assert whole.error_ns >= single.error_ns + outermost_ns
+    assert (whole.error_ns > single.error_ns) == (len(lengths) > 1)
