@@ -139,7 +139,7 @@ class Views:
         speed_um_s: speed along the flow.
         last_diameter_um: diameter when last seen, whole or not.
         probabilities: (classified views, classes), of those views that went to the network.
-        lost: few views are no sign of flickering: frames were lost, a larger body hid it, or it was
+        explained: few views are no sign of flickering: frames were lost, a larger body hid it, or it was
             seen in each frame of a fast way through the view.
         steady: the flow kept its speed meanwhile.
         length_um: the longer side of its box, median over the whole views.
@@ -153,7 +153,7 @@ class Views:
     speed_um_s: float
     last_diameter_um: float
     probabilities: NDArray[np.float32]
-    lost: bool = False
+    explained: bool = False
     steady: bool = True
     length_um: float = 0.0
 
@@ -212,7 +212,7 @@ class Decider:
         s = self.settings
         n = len(views.diameters_um)
         compact = views.length_um <= s.speck.max_length_um
-        flickers = compact and n < s.speck.min_views and not views.lost
+        flickers = compact and n < s.speck.min_views and not views.explained
         if flickers and views.last_diameter_um < s.weigh_below_um:
             return Reason.SPECK
         if n == 0:

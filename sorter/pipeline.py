@@ -324,7 +324,7 @@ class Pipeline:
                     track.speed_um_s if track.n else 0.0,
                     track.last.diameter_um,
                     views.stacked(),
-                    self._may_have_shown(track),
+                    self._few_views_explained(track),
                     self._tracker.saw_steady_flow(track),
                     median(views.lengths_px or [0]) * self._tracker.pitch_um,
                 )
@@ -341,7 +341,7 @@ class Pipeline:
             decided.append(DecidedObject(track, views, arrival, decision, column))
         return decided
 
-    def _may_have_shown(self, track: Track) -> bool:
+    def _few_views_explained(self, track: Track) -> bool:
         """Whether it had views enough, or would have had them, had no frames been lost, nobody
         hidden it, and the liquid not carried it away."""
         enough = track.n + track.veiled >= self._decider.settings.speck.min_views

@@ -28,16 +28,20 @@ PRESETS: dict[tuple[Kind, Preset], DcganSettings | BigganSettings | StyleganSett
 }
 
 
-def preset_of(kind: str, preset: str, augment: str = "default") -> GanSettings:
-    """Settings of a preset; ``augment`` other than ``default`` replaces the kind's own.
+def preset_of(
+    kind: str, preset: str, augment: str = "default", r1_gamma: float | None = None
+) -> GanSettings:
+    """Settings of a preset; ``augment`` other than ``default``, and a weight of the gradient
+    penalty, replace the preset's own.
 
     Raises:
         StopIteration: no such kind or preset.
     """
     settings = next(one for key, one in PRESETS.items() if key == (kind, preset))
-    if augment == "default":
-        return settings
-    recipe = settings.recipe.model_copy(update={"augment": augment})
+    own: dict[str, str | float] = {} if augment == "default" else {"augment": augment}
+    if r1_gamma is not None:
+        own["r1_gamma"] = r1_gamma
+    recipe = settings.recipe.model_copy(update=own)
     return settings.model_copy(update={"recipe": recipe})
 
 

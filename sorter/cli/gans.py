@@ -52,6 +52,10 @@ PresetOption = Annotated[
 AugmentOption = Annotated[
     AugmentName, typer.Option(help="of what the discriminator sees; default: the kind's own")
 ]
+Gamma = Annotated[
+    float | None,
+    typer.Option(min=0, help="weight of R1, the penalty on D's gradient; default: the preset's"),
+]
 Condition = Annotated[
     str, typer.Option(help="none, or phenotype: the generator can be asked for each")
 ]
@@ -93,6 +97,7 @@ def train_gan(
     resume: Annotated[bool, typer.Option("--resume", help="go on where it stopped")] = False,
     preset: PresetOption = PresetName.auto,
     augment: AugmentOption = AugmentName.default,
+    gamma: Gamma = None,
     label: Annotated[str, typer.Option(help="class that is learnt")] = "unhealthy",
     condition: Condition = "none",
     part: Part = "all",
@@ -116,6 +121,7 @@ def train_gan(
 
     training = _training(
         {"preset": preset.value, "kind": kind.value, "augment": augment.value},
+        gamma,
         {
             "size_px": size,
             "images": images,
@@ -143,7 +149,7 @@ def _interrupted(interrupts: Interrupts) -> bool:
     return interrupts.count > 0
 
 
-def _training(names: dict[str, str], values: dict[str, Any]) -> GanTraining:
+def _training(names: dict[str, str], r1_gamma: float | None, values: dict[str, Any]) -> GanTraining:
     """Settings of a training from what was asked for; the preset is chosen here."""
     from pydantic import ValidationError
 
@@ -156,7 +162,7 @@ def _training(names: dict[str, str], values: dict[str, Any]) -> GanTraining:
         found = values["accelerator"] != "cpu" and gpu_found()
         chosen = "paper" if found else "cpu"
         console_err().print(f"preset: {chosen} ({'a GPU' if found else 'no GPU'} was found)")
-    settings = preset_of(names["kind"], chosen, names["augment"])
+    settings = preset_of(names["kind"], chosen, names["augment"], r1_gamma)
     try:
         return GanTraining.model_validate(values | {"gan": settings.model_dump()})
     except ValidationError as error:

@@ -42,7 +42,7 @@ def views(
     doubles: int = 0,
     cut: int = 0,
     speed_um_s: float = 15_000.0,
-    lost: bool = False,
+    explained: bool = False,
     length_um: float = 0.0,
 ) -> Views:
     n = len(p) if n is None else n
@@ -55,7 +55,7 @@ def views(
         speed_um_s,
         diameter_um,
         p,
-        lost,
+        explained,
         length_um=length_um,
     )
 
@@ -121,7 +121,7 @@ CASES: Sequence[Case] = (
     ),
     Case(
         "small, and hardly ever seen as frames were lost",
-        views(n=5, diameter_um=45, lost=True),
+        views(n=5, diameter_um=45, explained=True),
         "waste",
         Reason.TOO_SMALL,
     ),
