@@ -8,6 +8,7 @@ sorted; what comes after it goes to rest.
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
+from functools import partial
 
 from drivers.ports import (
     Acknowledged,
@@ -213,11 +214,10 @@ class Controller:
         self._watch_flow(now_ns)
         with self._camera_door:
             frame = self._camera.pop()
-            crowded = frame is not None and self._is_crowded(frame, now_ns)
         n_objects = 0
         if frame is not None:
-            self._journal.took(frame, crowded=crowded)
-            n_objects = self._take(frame, now_ns, crowded=crowded)
+            self._journal.took(frame)
+            n_objects = self._take(frame, now_ns)
         self._books.rulings(self._scheduler.plan(now_ns), now_ns)
         if frame is not None:
             self._scheduler.prune(now_ns)
@@ -231,8 +231,10 @@ class Controller:
         return frame is not None
 
     def _is_crowded(self, frame: Frame, now_ns: int) -> bool:
-        """More frames wait, or this one did."""
-        return self._camera.waiting() > 0 or now_ns - frame.received_ns > _LATE_NS
+        """More frames wait, or this one did; asked once it is known what the frame shows."""
+        crowded = now_ns - frame.received_ns > _LATE_NS or self._camera.waiting() > 0
+        self._journal.crowded(crowded)
+        return crowded
 
     def _look_at_junction(self, frame: Frame, now_ns: int) -> None:
         """Where objects went, by a frame's time; while the flow is held, that waits."""
@@ -274,10 +276,11 @@ class Controller:
         if now_ns >= self._priming.until_ns:
             self._to(RunState.RUNNING, now_ns, "run", "primed")
 
-    def _take(self, frame: Frame, now_ns: int, *, crowded: bool) -> int:
+    def _take(self, frame: Frame, now_ns: int) -> int:
         """Sort what a frame shows; returns the number of objects in it."""
         stands = self.life.state is RunState.PAUSED
-        return self._sorting.take(frame, now_ns, crowded=crowded, stands=stands)
+        is_crowded = partial(self._is_crowded, frame, now_ns)
+        return self._sorting.take(frame, now_ns, is_crowded=is_crowded, stands=stands)
 
     def _obey(self, now_ns: int) -> None:
         """Pause or resume, as was asked since the last step."""

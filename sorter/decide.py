@@ -139,8 +139,8 @@ class Views:
         speed_um_s: speed along the flow.
         last_diameter_um: diameter when last seen, whole or not.
         probabilities: (classified views, classes), of those views that went to the network.
-        explained: few views are no sign of flickering: frames were lost, a larger body hid it, or it was
-            seen in each frame of a fast way through the view.
+        explained: few views are no sign of flickering: frames were lost, a larger body hid it, or
+            it was seen in each frame of a fast way through the view.
         steady: the flow kept its speed meanwhile.
         length_um: the longer side of its box, median over the whole views.
     """

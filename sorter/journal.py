@@ -94,12 +94,15 @@ class Journal:
         """The flow was found to run."""
         self.step.flows = True
 
-    def took(self, frame: Frame, *, crowded: bool) -> None:
-        """The step took a frame, while more of them waited or not."""
-        self.step.crowded = crowded
+    def took(self, frame: Frame) -> None:
+        """The step took a frame."""
         self.step.frame = FrameHead(
             frame.number, frame.exposed_ns, frame.exposed_error_ns, frame.received_ns
         )
+
+    def crowded(self, crowded: bool) -> None:
+        """Whether more frames waited, which was asked in the midst of the step."""
+        self.step.crowded = crowded
 
     def learnt(self) -> None:
         """The step used a moment without a frame to learn."""

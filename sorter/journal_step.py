@@ -78,7 +78,7 @@ class Step(msgspec.Struct, array_like=True):
         classes: number of classes.
         calls: of the dispenser's driver, in order.
         drain: the run was asked to drain just before this step.
-        crowded: more frames waited when the frame was taken.
+        crowded: more frames waited, where that was asked.
         hides: for each object that would be collected, whether another body hides in it.
         learnt: the step had no frame, and used the moment to learn from a track.
         asked: states that the run went to at the begin of the step as it was asked, and by whom.

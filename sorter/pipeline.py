@@ -7,7 +7,7 @@ recorded run be replayed exactly (see `sorter.journal`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Protocol
@@ -209,7 +209,11 @@ class Pipeline:
         self._ended: list[Track] = []
 
     def process(
-        self, frame: Frame, liquid_ns: float, unrest_ns: float = 0.0, *, crowded: bool = False
+        self,
+        frame: Frame,
+        liquid_ns: float,
+        unrest_ns: float = 0.0,
+        is_crowded: Callable[[], bool] = lambda: False,
     ) -> PipelineResult:
         """Take one frame.
 
@@ -217,8 +221,8 @@ class Pipeline:
             frame: the frame.
             liquid_ns: its exposure in liquid time (`sorter.liquid`).
             unrest_ns: how far off that may be.
-            crowded: more frames wait already: a body that was judged in its last view is only
-                followed in this one. It has views enough, and the frames that wait have not.
+            is_crowded: whether more frames wait: a body that was judged in its last view is then
+                only followed in this one. It has views enough, the frames that wait have not.
         """
         detections = self._vision.detect(frame)
         seen, ended = self._tracker.update(
@@ -230,7 +234,7 @@ class Pipeline:
             unrest_ns=unrest_ns,
         )
         self._ended = ended  # so that they are not lost where the network fails
-        n_judged = self._look(frame, seen, crowded=crowded)
+        n_judged = self._look(frame, seen, is_crowded)
         in_view = [
             track
             for track in self._tracker.tracks
@@ -262,7 +266,12 @@ class Pipeline:
         ended, self._ended = self._ended, []
         return self._decide([*ended, *self._tracker.drain()], look=False)
 
-    def _look(self, frame: Frame, seen: Sequence[tuple[Track, Detection]], *, crowded: bool) -> int:
+    def _look(
+        self,
+        frame: Frame,
+        seen: Sequence[tuple[Track, Detection]],
+        is_crowded: Callable[[], bool],
+    ) -> int:
         """Count the views, and ask the network about those that it can judge."""
         fit: list[tuple[TrackViews, Detection]] = []
         for track, detection in seen:
@@ -274,7 +283,7 @@ class Pipeline:
                 fit.append((views, detection))
             else:
                 views.judged = False
-        judged = self._whose_turn(fit, crowded=crowded)
+        judged = self._whose_turn(fit, is_crowded)
         if not judged:
             return 0
         probabilities, crops = self._vision.classify(frame, [d for _, d in judged])
@@ -284,10 +293,12 @@ class Pipeline:
         return len(judged)
 
     def _whose_turn(
-        self, fit: list[tuple[TrackViews, Detection]], *, crowded: bool
+        self, fit: list[tuple[TrackViews, Detection]], is_crowded: Callable[[], bool]
     ) -> list[tuple[TrackViews, Detection]]:
         """Those that are judged in this frame: the ones with the fewest judged views so far."""
-        waits = [one for one in fit if not (crowded and one[0].judged)]
+        waits = [one for one in fit if not one[0].judged]
+        if len(waits) < len(fit) and not is_crowded():
+            waits = fit
         most = self._decider.settings.judged_at_once
         if len(waits) > most:
             waits = sorted(waits, key=lambda one: len(one[0].probabilities))[:most]

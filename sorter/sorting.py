@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from drivers.ports import Clock, Frame
 from sorter.books import Books
@@ -68,11 +68,13 @@ class Sorting:
         self.drain_ns: int | None = None
         self.waits_in_view = False
 
-    def take(self, frame: Frame, now_ns: int, *, crowded: bool, stands: bool) -> int:
+    def take(
+        self, frame: Frame, now_ns: int, *, is_crowded: Callable[[], bool], stands: bool
+    ) -> int:
         """One frame through the pipeline; returns the number of objects in it.
 
         Args:
-            crowded: more frames wait already.
+            is_crowded: whether more frames wait already; asked at most once.
             stands: the flow is held.
         """
         last = self._last_frame
@@ -94,7 +96,7 @@ class Sorting:
         self._lost = self._answer_gap(frame, liquid_ns)
         self._pipeline.steady_from(self._priming.steady_ns)
         unrest_ns = self._liquid.unrest_ns(frame.exposed_ns, self._scheduler.openings)
-        result = self._pipeline.process(frame, liquid_ns, unrest_ns, crowded=crowded)
+        result = self._pipeline.process(frame, liquid_ns, unrest_ns, is_crowded)
         self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)
         self._observe(result.in_view, liquid_ns, now_ns)
         if self.drain_ns is not None:

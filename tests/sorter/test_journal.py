@@ -113,7 +113,7 @@ def test_idle_steps_are_left_out_and_a_drain_is_told_once() -> None:
     journal.begin(3)
     assert journal.blob() is None
     journal.begin(4)
-    journal.took(FRAME, crowded=False)
+    journal.took(FRAME)
     blob = journal.blob()
     assert blob is not None
     head = msgspec.msgpack.decode(blob, type=Step).frame

@@ -86,7 +86,7 @@ def pipeline_of(vision: Seen, *, at_once: int = 2) -> Pipeline:
 def take(pipeline: Pipeline, number: int, *, crowded: bool = False) -> list[DecidedObject]:
     at_ns = number * PERIOD_NS
     frame = Frame(NO_PIXELS, number, at_ns, 0, at_ns)
-    return pipeline.process(frame, float(at_ns), crowded=crowded).decided
+    return pipeline.process(frame, float(at_ns), is_crowded=lambda: crowded).decided
 
 
 def run(vision: Seen, *, crowded: bool = False, at_once: int = 2) -> list[DecidedObject]:
