@@ -194,15 +194,17 @@ def _halves(
 
 
 def interpolation(generator: Generator, rows: int, columns: int, seed: int) -> NDArray[np.uint8]:
-    """(rows · columns, size, size) uint8: on each row from one random image to another."""
+    """(rows · columns, size, size) uint8: on each row from one random image to another, with the
+    same noise all the way."""
     rng = Rng().manual_seed(seed)
     label = torch.zeros(rows, dtype=torch.long)
     start, end = generator.sample_latents(label, rng), generator.sample_latents(label, rng)
+    noise = torch.randn(rows, generator.noise_numbers, generator=rng)
     with torch.inference_mode():
-        steps = [
-            generator.grey.to_grey(generator.draw(start.lerp(end, k / (columns - 1))))[:, 0].numpy()
-            for k in range(columns)
+        drawn = [
+            generator.draw_with(start.lerp(end, k / (columns - 1)), noise) for k in range(columns)
         ]
+        steps = [generator.grey.to_grey(one)[:, 0].numpy() for one in drawn]
     return np.stack(steps, 1).reshape(rows * columns, *steps[0].shape[1:])
 
 

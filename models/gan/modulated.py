@@ -8,6 +8,7 @@ demodulation factor of each output channel after it. So no image needs weights o
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,31 @@ def modulated_conv(
     return out
 
 
+Noise = Callable[[int, int, int], Tensor]
+"""Standard normal numbers (n, 1, height, width), asked for layer by layer."""
+
+
+def random_noise(rng: Rng) -> Noise:
+    """Others at each call."""
+
+    def noise(n: int, height: int, width: int) -> Tensor:
+        return torch.randn(n, 1, height, width, generator=rng, device=rng.device)
+
+    return noise
+
+
+def given_noise(numbers: Tensor) -> Noise:
+    """Those of (n, numbers), in order."""
+    used = 0
+
+    def noise(_: int, height: int, width: int) -> Tensor:
+        nonlocal used
+        first, used = used, used + height * width
+        return numbers[:, first:used].reshape(-1, 1, height, width)
+
+    return noise
+
+
 class StyledConv(nn.Module):
     """Modulated 3×3 convolution, noise, bias, activation.
 
@@ -64,17 +90,16 @@ class StyledConv(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.filter = after_transposed(double_from) if double_from else None
 
-    def forward(self, features: Tensor, w: Tensor, rng: Rng | None) -> Tensor:
+    def forward(self, features: Tensor, w: Tensor, noise: Noise | None) -> Tensor:
         """(n, outputs, h, w) of (n, inputs, height, width) and (n, w_dim)."""
         weight, up = self.weight * self.scale, self.filter is not None
         out = modulated_conv(features, weight, self.style(w), up=up)
         if self.filter is not None:
             out = self.filter(out)
         out = out + self.bias[:, None, None]
-        if rng is not None:
+        if noise is not None:
             n, _, height, width = out.shape
-            noise = torch.randn(n, 1, height, width, generator=rng, device=rng.device)
-            out = out + noise * self.noise_strength
+            out = out + noise(n, height, width) * self.noise_strength
         return activate(out)
 
 

@@ -43,6 +43,7 @@ class Generator(nn.Module):
         classes: labels that it can be asked for; 1 where it knows no classes.
         size_px: side of its images.
         grey: scale of its images.
+        noise_numbers: standard normal numbers that an image takes beside its latents.
     """
 
     def __init__(self, z_dim: int, classes: int, size_px: int, grey: GreyScale) -> None:
@@ -51,6 +52,7 @@ class Generator(nn.Module):
         self.classes = classes
         self.size_px = size_px
         self.grey = grey
+        self.noise_numbers = 0
 
     def random(self, n: int, rng: Rng) -> Tensor:
         """(n, z_dim) random vectors from the distribution that it is trained on."""
@@ -63,6 +65,10 @@ class Generator(nn.Module):
     def draw(self, latents: Tensor, rng: Rng | None = None) -> Tensor:
         """(n, 1, size, size) images; without ``rng`` nothing in them is random."""
         raise NotImplementedError
+
+    def draw_with(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """The same with given noise, standard normal (n, noise_numbers)."""
+        return self.draw(latents)
 
     def forward(self, z: Tensor, label: Tensor, rng: Rng | None = None) -> Tensor:
         """(n, 1, size, size) images from random vectors and labels."""

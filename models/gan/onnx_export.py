@@ -1,8 +1,9 @@
 """A generator as ONNX: random numbers in, grey images out, checked against torch.
 
-The graph takes ``z`` (n, z_dim) float32 and ``label`` (n,) int64 and gives ``images``, float32
-(n, 1, size, size) grey levels 0 to 255, not rounded yet: what `models.gan.grey` undoes is part of
-the graph. Noise inputs are left out: the same z gives the same image.
+The graph takes ``z`` (n, z_dim) float32, ``label`` (n,) int64 and, of kinds that draw with noise,
+``noise`` (n, numbers) float32, and gives ``images``, float32 (n, 1, size, size) grey levels 0 to
+255, not rounded yet: what `models.gan.grey` undoes is part of the graph. z and noise are standard
+normal numbers; with all noise 0 a StyleGAN2 draws bodies without texture.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import copy
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from models.gan.networks import Generator, Rng
 from sorter.errors import CheckFailed
 
 PARITY_TOLERANCE = 0.05  # grey levels
+_INPUTS = ("z", "label", "noise")
 
 
 class _Plain(nn.Module):
@@ -32,11 +35,11 @@ class _Plain(nn.Module):
         self.generator = generator
         self.truncation = truncation
 
-    def forward(self, z: Tensor, label: Tensor) -> Tensor:
+    def forward(self, z: Tensor, label: Tensor, noise: Tensor) -> Tensor:
         latents = self.generator.latents(z, label)
         if self.truncation < 1.0:
             latents = self.generator.truncated(latents, self.truncation)
-        return self.generator.grey.to_levels(self.generator.draw(latents))
+        return self.generator.grey.to_levels(self.generator.draw_with(latents, noise))
 
 
 def export_generator(generator: Generator, truncation: float = 1.0) -> bytes:
@@ -55,23 +58,24 @@ def export_generator(generator: Generator, truncation: float = 1.0) -> bytes:
     model = _Plain(plain, truncation).eval()
     rng = Rng().manual_seed(0)
     z, label = generator.random(4, rng), torch.arange(4) % generator.classes
+    noise = torch.randn(4, generator.noise_numbers, generator=rng)
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         file = Path(scratch) / "generator.onnx"
         # As in `models.export`: the new exporter is not quiet, the old one says that it is old.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             model,
-            (z[:2], label[:2]),
+            (z[:2], label[:2], noise[:2]),
             file,
-            input_names=["z", "label"],
+            input_names=list(_INPUTS),
             output_names=["images"],
-            dynamic_axes={name: {0: "n"} for name in ("z", "label", "images")},
+            dynamic_axes={name: {0: "n"} for name in (*_INPUTS, "images")},
             opset_version=OPSET,
             dynamo=False,
         )
         data = file.read_bytes()
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
-    _check_parity(model, data, z, label)
+    _check_parity(model, data, dict(zip(_INPUTS, (z, label, noise), strict=True)))
     return data
 
 
@@ -94,14 +98,13 @@ def _fold_norms(network: nn.Module) -> None:
         setattr(network, name, folded)
 
 
-def _check_parity(model: nn.Module, data: bytes, z: Tensor, label: Tensor) -> None:
+def _check_parity(model: nn.Module, data: bytes, inputs: Mapping[str, Tensor]) -> None:
     with torch.inference_mode():
-        wanted = model(z, label).numpy()
+        wanted = model(**inputs).numpy()
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
-    # BigGAN without classes and DCGAN don't look at the label, so the graph may lack it.
+    # BigGAN without classes and DCGAN look at neither label nor noise, so the graph may lack them.
     taken = {one.name for one in session.get_inputs()}
-    feed = {"z": z.numpy(), "label": label.numpy()}
-    found = session.run(["images"], {name: feed[name] for name in taken})[0]
+    found = session.run(["images"], {name: inputs[name].numpy() for name in taken})[0]
     difference = float(np.abs(found - wanted).max())
     if not difference <= PARITY_TOLERANCE:
         raise CheckFailed(

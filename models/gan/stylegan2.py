@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from models.gan.equalised import EqualConv, EqualLinear, activate
 from models.gan.grey import GreyScale
-from models.gan.modulated import StyledConv, ToImage
+from models.gan.modulated import Noise, StyledConv, ToImage, given_noise, random_noise
 from models.gan.networks import Discriminator, Generator, Rng, doublings
 from models.gan.recipe import Recipe
 from models.gan.resample import before_strided, double, halve
@@ -150,6 +150,7 @@ class StyleganGenerator(Generator):
             for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
         self.convs = nn.ModuleList(StyledConv(width, width, w_dim) for width in widths[1:])
+        self.noise_numbers = base**2 + 2 * sum((base << i) ** 2 for i in range(1, count + 1))
         self.images = nn.ModuleList(ToImage(width, w_dim, settings.contrast) for width in widths)
         self.enlarge = nn.ModuleList(double(base << i) for i in range(count))
         self.styles = 2 * count + 2
@@ -168,12 +169,19 @@ class StyleganGenerator(Generator):
 
     def draw(self, latents: Tensor, rng: Rng | None = None) -> Tensor:
         """(n, 1, size, size) images of (n, styles, w_dim)."""
+        return self._draw(latents, None if rng is None else random_noise(rng))
+
+    def draw_with(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """The same with given noise, standard normal (n, noise_numbers)."""
+        return self._draw(latents, given_noise(noise))
+
+    def _draw(self, latents: Tensor, noise: Noise | None) -> Tensor:
         styles = latents.unbind(1)
         features = self.constant.expand(latents.shape[0], -1, -1, -1)
-        features = self.first(features, styles[0], rng)
+        features = self.first(features, styles[0], noise)
         image = self.images[0](features, styles[1])
         for i, (up, conv) in enumerate(zip(self.ups, self.convs, strict=True)):
-            features = conv(up(features, styles[2 * i + 1], rng), styles[2 * i + 2], rng)
+            features = conv(up(features, styles[2 * i + 1], noise), styles[2 * i + 2], noise)
             image = self.enlarge[i](image) + self.images[i + 1](features, styles[2 * i + 3])
         return cast(Tensor, image)
 

@@ -122,11 +122,12 @@ def test_generator_as_onnx(kind: Kind, trained: dict[Kind, Path]) -> None:
     rng = torch.Generator().manual_seed(5)
     z, label = generator.random(7, rng), torch.zeros(7, dtype=torch.long)
     taken = {one.name for one in session.get_inputs()}
-    feed = {"z": z.numpy(), "label": label.numpy()}
+    noise = torch.randn(7, generator.noise_numbers, generator=rng)
+    feed = {"z": z.numpy(), "label": label.numpy(), "noise": noise.numpy()}
     found = session.run(None, {name: feed[name] for name in taken})[0]
     with torch.inference_mode():
         latents = generator.truncated(generator.latents(z, label), truncation)
-        drawn = generator.draw(latents)
+        drawn = generator.draw_with(latents, noise)
     assert np.abs(found - generator.grey.to_levels(drawn).numpy()).max() < 0.05
     assert found.min() >= 0.0
     assert found.max() <= 255.0
@@ -137,6 +138,21 @@ def test_interpolation_ends_at_its_ends(trained: dict[Kind, Path]) -> None:
     images = interpolation(generator, 2, 5, seed=1)
     assert images.shape == (10, 32, 32)
     assert not np.array_equal(images[0], images[4])
+
+
+def test_given_noise_draws_what_the_same_random_noise_draws(trained: dict[Kind, Path]) -> None:
+    generator = load_generator(load_checkpoint(trained["stylegan2-ada"]))
+    latents = generator.sample_latents(torch.zeros(1, dtype=torch.long), rng_of(1))
+    with torch.inference_mode():
+        wanted = generator.draw(latents, rng_of(2))
+        left, sides = rng_of(2), (4, 8, 8, 16, 16, 32, 32)
+        layers = [torch.randn(1, 1, side, side, generator=left) for side in sides]
+        drawn = generator.draw_with(latents, torch.cat([one.reshape(1, -1) for one in layers], 1))
+    assert torch.equal(drawn, wanted)
+
+
+def rng_of(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def test_bad_requests(trained: dict[Kind, Path], toy: Path, tmp_path: Path) -> None:
