@@ -30,7 +30,6 @@ class RunLog:
         ended: ``stopped``, ``killed``, ``deadlock``, ``crash``, or the fault that ended it.
         error: what that said.
         wrote: (host ns, bytes) of all that the host wrote to the device.
-        held_up: host times between which the operating system ran something else, ns.
     """
 
     number: int
@@ -45,7 +44,6 @@ class RunLog:
     error: str = ""
     ended_ns: int = 0
     wrote: list[tuple[int, bytes]] = field(default_factory=list)
-    held_up: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass
@@ -56,6 +54,7 @@ class RigLog:
         edges: what the gate did to the liquid.
         stays: when the gate's pin led away from rest; flows: when the pump's let it run.
         met: what the device met; said: what it said, (host ns, line).
+        held_up: (host ns, host ns) between which the controller could not go on.
     """
 
     seed: int
@@ -68,6 +67,7 @@ class RigLog:
     met: list[Met] = field(default_factory=list)
     said: list[tuple[int, bytes]] = field(default_factory=list)
     faults: list[Struck] = field(default_factory=list)
+    held_up: list[tuple[int, int]] = field(default_factory=list)
     ended_ns: int = 0
 
     @cached_property

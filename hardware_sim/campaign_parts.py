@@ -53,6 +53,7 @@ class RigClock(VirtualClock):
 
     Attributes:
         ends_by_ns: the run must be over by then.
+        held_up: (host ns, host ns) between which the host did something else, or waited.
     """
 
     def __init__(self, now_ns: int, wakes: Callable[[], int | None], idle_ns: int) -> None:
@@ -63,6 +64,7 @@ class RigClock(VirtualClock):
         self._killed_in: int | None = None
         self._looks = 0
         self.ends_by_ns = Injector.NEVER
+        self.held_up: list[tuple[int, int]] = []
 
     def meet(self, injector: Injector) -> None:
         """From now on these faults strike."""
@@ -106,7 +108,9 @@ class RigClock(VirtualClock):
 
     def hold(self, ns: int) -> None:
         """The host does nothing for so long."""
-        self.pass_to(self._now_ns + ns)
+        began_ns = self._now_ns
+        self.pass_to(began_ns + ns)
+        self.held_up.append((began_ns, self._now_ns))
 
     def pass_to(self, t_ns: int) -> None:
         """Time passes; faults strike, each at its time, which may hold the host up."""

@@ -146,7 +146,7 @@ class CampaignRig:
         self._source = FrameSource(stage, START_NS, lambda: self._device.edges, self._on_frame)
         self._stage = stage
         self._port = PortGone()
-        self.log = RigLog(seed, self.scene)
+        self.log = RigLog(seed, self.scene, held_up=self._clock.held_up)
         self._clock.meet(self._injector)
 
     # -- the operator -------------------------------------------------------------------------
@@ -378,7 +378,5 @@ class CampaignRig:
         """See `hardware_sim.fault_acts.Rig`."""
         if self._state() == "off":
             return False
-        began_ns = self._clock.time_ns
         self._clock.hold(for_ns)
-        self.log.runs[-1].held_up.append((began_ns, self._clock.time_ns))
         return True

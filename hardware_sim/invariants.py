@@ -9,7 +9,7 @@ alone in `device_invariants`, and a row of `INVARIANTS`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from drivers import protocol as wire
 from drivers.dispenser_settings import DispenserSettings
@@ -39,6 +39,8 @@ _SEEN_ALONE = 6  # frames in which a body was shown by itself: no excuse for not
 _LEAST_UM = 30.0
 _SEEN_HIDDEN = 4  # the fewest views that are decided on
 _CROSSING_NS = 8_000_000_000  # the slowest body takes no longer from the view to the junction
+# From when a command is due to when its body comes, sooner than expected for the liquid's jump.
+_COMMAND_TAKES_NS = 250_000_000
 _OBJECT_IDS = 1_000_000  # object ids of each run are counted on from there
 
 
@@ -76,7 +78,7 @@ def tracks_of(log: RigLog) -> list[TrackRow]:
         # One that the device refused was decided in time all the same.
         asked = {command.object_id for command in run.record.commands}
         asked |= _asked_unrecorded(run, asked)
-        asked |= _kept_from_asking(run)
+        asked |= _kept_from_asking(run, log.held_up)
         for row in run.record.tracks():
             places = [(index_of[n], x, y) for n, x, y in row.sightings]
             commanded = row.object_id in asked
@@ -93,14 +95,16 @@ def _asked_unrecorded(run: RunLog, asked: set[int]) -> set[int]:
     return set(without[:count])
 
 
-def _kept_from_asking(run: RunLog) -> set[int]:
-    """Who was decided on before it could arrive, in a run that ended or was held up before the
-    command was due. Its decision stands; only another's opening can let it in."""
-    away = [*run.held_up, (run.ended_ns, Injector.NEVER)]
+def _kept_from_asking(run: RunLog, held_up: Sequence[tuple[int, int]]) -> set[int]:
+    """Who was decided on before it could arrive, in a run that ended, or was held up, until its
+    command could not go out in time any more. Its decision stands; only another's opening can let
+    it in."""
+    away = [*held_up, (run.ended_ns, Injector.NEVER)]
     kept = set()
     for row in run.record.objects.values():
         decided_ns, comes_ns = row.decided_ns, (row.arrival_ns or 0) - (row.arrival_error_ns or 0)
-        meanwhile = any(began_ns < comes_ns and decided_ns < end_ns for began_ns, end_ns in away)
+        latest_ns = max(decided_ns, comes_ns - _COMMAND_TAKES_NS)
+        meanwhile = any(began_ns < comes_ns and latest_ns < end_ns for began_ns, end_ns in away)
         if decided_ns < comes_ns and meanwhile:
             kept.add(row.id)
     return kept
