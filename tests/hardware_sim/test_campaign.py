@@ -190,10 +190,11 @@ def test_a_body_that_was_let_in_without_being_asked_for_is_found_unless_the_host
     assert run.record.commands
     device = copy.copy(run.dispenser)
     device.sent = []
-    forgot = replace(run, ended="stopped", record=record, dispenser=device, held_up=[])
-    assert "unsafe" in check(replace(log, runs=[forgot, *log.runs[1:]]))
-    away = replace(forgot, held_up=[(run.began_ns, run.ended_ns)])
-    assert "unsafe" not in check(replace(log, runs=[away, *log.runs[1:]]))
+    forgot = replace(run, ended="stopped", record=record, dispenser=device)
+    forgetful = replace(log, runs=[forgot, *log.runs[1:]], held_up=[])
+    assert "unsafe" in check(forgetful)
+    assert "unsafe" in check(replace(forgetful, held_up=[(run.began_ns, run.began_ns + 1)]))
+    assert "unsafe" not in check(replace(forgetful, held_up=[(run.began_ns, run.ended_ns)]))
 
 
 def test_every_invariant_holds_on_a_rig_without_runs(log: RigLog) -> None:
