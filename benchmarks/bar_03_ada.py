@@ -16,12 +16,13 @@ from statistics import mean, stdev
 from scipy.stats import t as student
 
 from benchmarks._bar import Row, finish
-from benchmarks._gans import device_name, has_gpu, options, simulated, train
+from benchmarks._gans import KINDS, device_name, has_gpu, options, simulated, train
 
 
 def main() -> None:
     parser = options(__doc__)
-    parser.set_defaults(images=1_000_000 if has_gpu() else 60_000)
+    parser.set_defaults(images=1_000_000 if has_gpu() else 300_000)
+    parser.add_argument("--kind", choices=KINDS, default="stylegan2-ada" if has_gpu() else "dcgan")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--limit", type=int, default=200, help="images that are learnt from")
     arguments = parser.parse_args()
@@ -29,10 +30,10 @@ def main() -> None:
     ends: dict[str, list[float]] = {"ada": [], "none": []}
     for seed in arguments.seeds:
         for augment, values in ends.items():
-            out = arguments.work / f"ada-{augment}-{arguments.limit}-seed{seed}"
+            out = arguments.work / f"{arguments.kind}-{augment}-{arguments.limit}-seed{seed}"
             own = Namespace(**vars(arguments) | {"seed": seed})
             limit = ("--limit", str(arguments.limit), "--patience", "0")
-            train(out, data, "stylegan2-ada", own, "--augment", augment, *limit)
+            train(out, data, arguments.kind, own, "--augment", augment, *limit)
             values.append(_end(out))
     gains = [off - on for on, off in zip(ends["ada"], ends["none"], strict=True)]
     n = len(gains)
@@ -51,7 +52,8 @@ def main() -> None:
             (mean(gains) - half, mean(gains) + half),
         )
     )
-    finish(f"ADA on {arguments.limit} images at {arguments.size} px on {device_name()}", rows)
+    what = f"ADA with {arguments.kind} on {arguments.limit} images at {arguments.size} px"
+    finish(f"{what} on {device_name()}", rows)
 
 
 def _end(out: Path) -> float:
