@@ -21,7 +21,7 @@ from benchmarks._gans import KINDS, device_name, has_gpu, options, simulated, tr
 
 def main() -> None:
     parser = options(__doc__)
-    parser.set_defaults(images=1_000_000 if has_gpu() else 300_000)
+    parser.set_defaults(images=1_000_000 if has_gpu() else 150_000)
     parser.add_argument("--kind", choices=KINDS, default="stylegan2-ada" if has_gpu() else "dcgan")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--limit", type=int, default=200, help="images that are learnt from")
