@@ -28,7 +28,7 @@ from sorter.opening_plan import (
 from sorter.refused import RefusedBodies
 from sorter.schedule_settings import ScheduleSettings
 from sorter.track import Arrival
-from sorter.under_way import Body, Ruling, Sent
+from sorter.under_way import Body, Ruling, Sent, began_unheard, ended_unheard
 
 LOOK_AGAIN_NS = 5_000_000
 
@@ -76,6 +76,11 @@ class Scheduler:
         """All openings that still matter to the liquid, merged, in order of time."""
         return self._openings
 
+    def knows_gate(self, time_ns: int) -> bool:
+        """Whether the device has said so far what the gate did until a host time."""
+        unsure = [sent for i, sent in self._sent.items() if i in self._unsure]
+        return not (began_unheard(unsure, time_ns) or ended_unheard(self._withdrawn, time_ns))
+
     @property
     def rest_outlet(self) -> str:
         """Name of the outlet where everything goes when nobody says otherwise."""
@@ -88,11 +93,7 @@ class Scheduler:
 
     def observe(self, object_id: int, arrival: Arrival) -> None:
         """A body in view that is undecided, with its arrival as known now."""
-        body = self._bodies.get(object_id)
-        if body is None:
-            self._bodies[object_id] = Body(object_id, arrival)
-        else:
-            body.arrival = arrival
+        self._bodies.setdefault(object_id, Body(object_id, arrival)).arrival = arrival
 
     def looked(self, unseen_from_ns: float) -> None:
         """With each frame: bodies that nobody has seen yet can't arrive before this liquid time.
@@ -194,12 +195,10 @@ class Scheduler:
         self._unsure.clear()
         self._refused.clear()
         self._openings = ()
-        rulings = [
-            ruling
-            for body in waiting
-            if body.id not in may_be_in
-            for ruling in self._rest(body, Reason.HELD, now_ns=None)
-        ]
+        rulings: list[Ruling] = []
+        for body in waiting:
+            if body.id not in may_be_in:
+                rulings += self._rest(body, Reason.HELD, now_ns=None)
         self._bodies.clear()
         self._unseen_from_ns = None
         return rulings

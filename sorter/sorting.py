@@ -95,6 +95,8 @@ class Sorting:
         self._priming.looked(frame.exposed_ns)
         self._lost = self._answer_gap(frame, liquid_ns)
         self._pipeline.steady_from(self._priming.steady_ns)
+        if not self._scheduler.knows_gate(frame.exposed_ns):
+            self._pipeline.doubt_times(frame.number)
         unrest_ns = self._liquid.unrest_ns(frame.exposed_ns, self._scheduler.openings)
         result = self._pipeline.process(frame, liquid_ns, unrest_ns, is_crowded)
         self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from drivers.ports import Command
@@ -48,6 +49,20 @@ class Sent:
     def object_id(self) -> int:
         """Whose it is."""
         return self.body.id
+
+
+_TELLS_NS = 30_000_000  # that an opening is over, a device says sooner
+
+
+def began_unheard(unsure: Iterable[Sent], time_ns: int) -> bool:
+    """Whether an opening that the device has not confirmed should have begun by a host time."""
+    return any(sent.opening.open_ns <= time_ns for sent in unsure)
+
+
+def ended_unheard(withdrawn: Mapping[int, Sent], time_ns: int) -> bool:
+    """Whether a withdrawn opening would be over by a host time, and the device has not said which
+    it heard first."""
+    return any(sent.opening.close_ns + _TELLS_NS <= time_ns for sent in withdrawn.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,46 @@ def test_after_a_fault_whom_a_sent_opening_may_let_in_keeps_its_decision(
     assert [r.object_id for r in plan.abandon(Reason.FAULT)] == ruled
 
 
+@pytest.mark.parametrize(
+    ("told", "at_ms", "knows"),
+    [
+        ("nothing", 900, True),
+        ("nothing", 990, False),
+        ("it is queued", 990, True),
+        ("it is queued", 1_200, True),
+        ("it is refused", 990, True),
+    ],
+)
+def test_what_the_gate_did_is_known_when_the_device_has_confirmed_what_should_have_begun(
+    told: str, at_ms: int, knows: bool
+) -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    turn(plan, 500, 950)
+    (command,) = dispenser.sent
+    if told == "it is queued":
+        plan.acknowledged(command.id)
+    elif told == "it is refused":
+        plan.refused(command.id, 950 * MS)
+    assert plan.knows_gate(at_ms * MS) == knows
+
+
+def test_a_withdrawal_of_which_nothing_is_heard_leaves_what_the_gate_did_unknown() -> None:
+    dispenser = NotedDispenser()
+    plan = scheduler(dispenser)
+    plan.decided(1, arrival(1_000), healthy(), 500 * MS)
+    turn(plan, 500, 950)
+    (command,) = dispenser.sent
+    plan.acknowledged(command.id)
+    plan.decided(2, arrival(1_000), unhealthy(), 955 * MS)
+    assert set(dispenser.cancelled) == {command.id}
+    assert plan.knows_gate(1_000 * MS)
+    assert not plan.knows_gate(1_200 * MS)
+    plan.refused(command.id, 1_200 * MS)
+    assert plan.knows_gate(1_200 * MS)
+
+
 def carried_past() -> tuple[Scheduler, NotedDispenser]:
     """The jump of the first one's opening, which is sent, carries the unhealthy second past that of
     the third."""
