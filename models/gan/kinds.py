@@ -28,21 +28,14 @@ PRESETS: dict[tuple[Kind, Preset], DcganSettings | BigganSettings | StyleganSett
 }
 
 
-def preset_of(
-    kind: str, preset: str, augment: str = "default", r1_gamma: float | None = None
-) -> GanSettings:
-    """Settings of a preset; ``augment`` other than ``default``, and a weight of the gradient
-    penalty, replace the preset's own.
+def preset_of(kind: str, preset: str, **recipe: object) -> GanSettings:
+    """Settings of a preset; fields of its recipe that are given replace the preset's own.
 
     Raises:
         StopIteration: no such kind or preset.
     """
     settings = next(one for key, one in PRESETS.items() if key == (kind, preset))
-    own: dict[str, str | float] = {} if augment == "default" else {"augment": augment}
-    if r1_gamma is not None:
-        own["r1_gamma"] = r1_gamma
-    recipe = settings.recipe.model_copy(update=own)
-    return settings.model_copy(update={"recipe": recipe})
+    return settings.model_copy(update={"recipe": settings.recipe.model_copy(update=recipe)})
 
 
 def build(settings: GanSettings, size_px: int, classes: int = 1) -> tuple[Generator, Discriminator]:

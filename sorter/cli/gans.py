@@ -56,6 +56,7 @@ Gamma = Annotated[
     float | None,
     typer.Option(min=0, help="weight of R1, the penalty on D's gradient; default: the preset's"),
 ]
+Batch = Annotated[int | None, typer.Option(min=2, help="images in a step; default: the preset's")]
 Condition = Annotated[
     str, typer.Option(help="none, or phenotype: the generator can be asked for each")
 ]
@@ -98,6 +99,7 @@ def train_gan(
     preset: PresetOption = PresetName.auto,
     augment: AugmentOption = AugmentName.default,
     gamma: Gamma = None,
+    batch: Batch = None,
     label: Annotated[str, typer.Option(help="class that is learnt")] = "unhealthy",
     condition: Condition = "none",
     part: Part = "all",
@@ -120,8 +122,12 @@ def train_gan(
     from sorter.processes import interrupts_noted
 
     training = _training(
-        {"preset": preset.value, "kind": kind.value, "augment": augment.value},
-        gamma,
+        (kind.value, preset.value),
+        {
+            "augment": None if augment is AugmentName.default else augment.value,
+            "r1_gamma": gamma,
+            "batch": batch,
+        },
         {
             "size_px": size,
             "images": images,
@@ -149,20 +155,29 @@ def _interrupted(interrupts: Interrupts) -> bool:
     return interrupts.count > 0
 
 
-def _training(names: dict[str, str], r1_gamma: float | None, values: dict[str, Any]) -> GanTraining:
-    """Settings of a training from what was asked for; the preset is chosen here."""
+def _training(
+    network: tuple[str, str], recipe: dict[str, Any], values: dict[str, Any]
+) -> GanTraining:
+    """Settings of a training from what was asked for; the preset is chosen here.
+
+    Args:
+        network: kind and preset.
+        recipe: what replaces the preset's own, where it isn't None.
+        values: all else.
+    """
     from pydantic import ValidationError
 
     from models.gan.kinds import preset_of
     from models.gan.training import GanTraining
     from models.train_gan import gpu_found
 
-    chosen = names["preset"]
+    kind, chosen = network
     if chosen == "auto":
         found = values["accelerator"] != "cpu" and gpu_found()
         chosen = "paper" if found else "cpu"
         console_err().print(f"preset: {chosen} ({'a GPU' if found else 'no GPU'} was found)")
-    settings = preset_of(names["kind"], chosen, names["augment"], r1_gamma)
+    own = {name: value for name, value in recipe.items() if value is not None}
+    settings = preset_of(kind, chosen, **own)
     try:
         return GanTraining.model_validate(values | {"gan": settings.model_dump()})
     except ValidationError as error:
