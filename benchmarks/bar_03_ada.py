@@ -21,10 +21,11 @@ from benchmarks._gans import KINDS, device_name, has_gpu, options, simulated, tr
 
 def main() -> None:
     parser = options(__doc__)
-    parser.set_defaults(images=1_000_000 if has_gpu() else 150_000)
+    parser.set_defaults(images=1_000_000 if has_gpu() else 60_000)
     parser.add_argument("--kind", choices=KINDS, default="stylegan2-ada" if has_gpu() else "dcgan")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--limit", type=int, default=200, help="images that are learnt from")
+    parser.add_argument("--batch", type=int, default=None if has_gpu() else 8)
     arguments = parser.parse_args()
     data = simulated(arguments.work, arguments.size)
     ends: dict[str, list[float]] = {"ada": [], "none": []}
@@ -32,8 +33,10 @@ def main() -> None:
         for augment, values in ends.items():
             out = arguments.work / f"{arguments.kind}-{augment}-{arguments.limit}-seed{seed}"
             own = Namespace(**vars(arguments) | {"seed": seed})
-            limit = ("--limit", str(arguments.limit), "--patience", "0")
-            train(out, data, arguments.kind, own, "--augment", augment, *limit)
+            more = ["--augment", augment, "--limit", str(arguments.limit), "--patience", "0"]
+            if arguments.batch is not None:
+                more += ["--batch", str(arguments.batch)]
+            train(out, data, arguments.kind, own, *more)
             values.append(_end(out))
     gains = [off - on for on, off in zip(ends["ada"], ends["none"], strict=True)]
     n = len(gains)
