@@ -37,7 +37,7 @@ class DcganSettings(BaseModel):
     recipe: Recipe = Recipe(batch=128)
 
 
-CPU = DcganSettings(channels=32, max_channels=128, recipe=Recipe(batch=64))
+CPU = DcganSettings(channels=32, max_channels=128, recipe=Recipe(batch=64, ada_images=100_000))
 
 
 def channels_by_grid(settings: DcganSettings, size_px: int) -> list[int]:
