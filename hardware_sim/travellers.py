@@ -117,7 +117,7 @@ def entries(
     """
     rng = np.random.default_rng([arrival.seed, 11])
     radii = [spec.diameter_um / 2 for spec in arrival.members]
-    offsets = _touching(rng, radii)
+    offsets = _between_walls(_touching(rng, radii), radii, flow)
     heights = [_height(rng, spec, flow) for spec in arrival.members]
     if len(radii) > 1:
         heights = list(radii)
@@ -209,6 +209,16 @@ def _touching(rng: np.random.Generator, radii: list[float]) -> list[tuple[float,
                 places.append(place)
                 break
     return places
+
+
+def _between_walls(
+    places: list[tuple[float, float]], radii: list[float], flow: FlowSettings
+) -> list[tuple[float, float]]:
+    """Turned a quarter where they reach too far across the channel, and less far then."""
+    across = max(abs(y) + r for (_, y), r in zip(places, radii, strict=True))
+    along = max(abs(x) + r for (x, _), r in zip(places, radii, strict=True))
+    fits = across <= flow.channel_width_um / 2 - _WALL_UM
+    return places if fits or along >= across else [(y, -x) for x, y in places]
 
 
 class Flock:

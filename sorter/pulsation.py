@@ -46,6 +46,7 @@ KEPT_TRACKS = 128
 STEPS = 4  # of Gauss-Newton from the grid; one from the last estimate
 GAIN, LOSS, RECENT_TRACKS = 5.0, 1.5, 8  # of squares, over the noise's variance
 NOTHING = 1e-5  # relative amplitude
+HELPS = 0.7  # of the uncertainty that is left without it; with more, a wrong one may be believed
 
 
 class PulsationSettings(BaseModel):
@@ -174,7 +175,7 @@ class PulsationEstimator:
     def beat_at(self, time_ns: float) -> Beat | None:
         """The pump's beat, where it is known well enough at a host time to be of use."""
         beat = self._beat
-        return beat if beat and beat.tolerance_at(time_ns) < self._unknown else None
+        return beat if beat and beat.tolerance_at(time_ns) < HELPS * self._unknown else None
 
     def _prepare(
         self, times_ns: NDArray[np.int64], liquid_ns: Array, x_um: Array, own_um_s2: float

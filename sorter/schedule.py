@@ -235,7 +235,7 @@ class Scheduler:
         soonest_ns = now_ns + int(self._settings.min_lead_ms * 1e6)
         if move_ns < soonest_ns:
             if not stands_until(self._openings, body.outlet, soonest_ns, self._junction):
-                return self._too_late(body, now_ns)
+                return self._too_late(body, soonest_ns, now_ns)
             move_ns = soonest_ns
         if self._reaches_into_the_unseen(opening):
             if move_ns > soonest_ns:
@@ -247,9 +247,10 @@ class Scheduler:
             return self._rest(body, Reason.CONFLICT, now_ns)
         return [self._send(body, narrower, self._moves_ns(narrower), now_ns)]
 
-    def _too_late(self, body: Body, now_ns: int) -> list[Ruling]:
-        """To rest, unless it has passed and another's opening may have let it in."""
-        if self._conflicts.window(body, self._openings).late_ns >= now_ns:
+    def _too_late(self, body: Body, soonest_ns: int, now_ns: int) -> list[Ruling]:
+        """To rest, unless another's opening may let it in sooner than the gate could close."""
+        shut_ns = soonest_ns + int(self._junction.valve_off_ms * 1e6)
+        if self._conflicts.window(body, self._openings).early_ns >= shut_ns:
             return self._rest(body, Reason.LATE, now_ns)
         self._refused.add(body, Reason.LATE)
         self._moves_otherwise = True
