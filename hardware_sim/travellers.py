@@ -214,11 +214,14 @@ def _touching(rng: np.random.Generator, radii: list[float]) -> list[tuple[float,
 def _between_walls(
     places: list[tuple[float, float]], radii: list[float], flow: FlowSettings
 ) -> list[tuple[float, float]]:
-    """Turned a quarter where they reach too far across the channel, and less far then."""
-    across = max(abs(y) + r for (_, y), r in zip(places, radii, strict=True))
-    along = max(abs(x) + r for (x, _), r in zip(places, radii, strict=True))
-    fits = across <= flow.channel_width_um / 2 - _WALL_UM
-    return places if fits or along >= across else [(y, -x) for x, y in places]
+    """Turned, shorter side across, and in the middle, where they reach too far across the flow."""
+    x, y, r = np.array([(*place, radius) for place, radius in zip(places, radii, strict=True)]).T
+    if np.max(np.abs(y) + r) <= flow.channel_width_um / 2 - _WALL_UM:
+        return places
+    if np.ptp(x) < np.ptp(y):
+        x, y = y, -x
+    y = y - (np.max(y + r) + np.min(y - r)) / 2
+    return list(zip(x.tolist(), y.tolist(), strict=True))
 
 
 class Flock:

@@ -51,6 +51,16 @@ def test_random_attitudes_have_no_preferred_direction() -> None:
     assert np.linalg.det(turns) == pytest.approx(np.ones(2000))
 
 
+@pytest.mark.parametrize("members", [2, 3, 4, 5])
+def test_a_touching_group_fits_between_the_walls(members: int) -> None:
+    wall_um = FLOW.channel_width_um / 2
+    for seed in range(200):
+        made = enter(*[200.0] * members, seed=seed)
+        assert max(abs(one.y_um) + 100.0 for one in made) <= wall_um
+        apart = [math.hypot(a.x_um - b.x_um, a.y_um - b.y_um) for a in made for b in made]
+        assert sorted(apart)[members] > 150.0
+
+
 def test_rolling_is_about_the_axis_across_the_flow() -> None:
     axes = np.array([enter(220.0, seed=s)[0].axis for s in range(200)])
     assert np.abs(axes[:, 1]).mean() > 0.85

@@ -55,11 +55,15 @@ def test_where_both_are_refused_both_go_to_rest(at_ms: int) -> None:
     assert {(r.object_id, r.decision.outlet) for r in rulings} == {(1, "waste"), (2, "waste")}
 
 
-@pytest.mark.parametrize(("at_ms", "outlet"), [(1_012, "collect"), (1_300, "waste")])
+@pytest.mark.parametrize(
+    ("at_ms", "now_ms", "outlet"),
+    [(1_012, 1_500, "collect"), (1_012, 1_005, "collect"), (1_300, 1_500, "waste")],
+    ids=["has passed", "may be passing", "another time"],
+)
 def test_what_has_passed_while_the_host_was_held_up_keeps_its_decision_where_it_may_be_in(
-    at_ms: int, outlet: str
+    at_ms: int, now_ms: int, outlet: str
 ) -> None:
-    """Nothing was looked at from when the first one's command went out until both had passed."""
+    """Nothing was looked at from when the first one's command went out until `now_ms`."""
     dispenser = NotedDispenser()
     plan = scheduler(dispenser)
     plan.decided(1, arrival(1_000, 20), healthy(), 500 * MS)
@@ -68,7 +72,7 @@ def test_what_has_passed_while_the_host_was_held_up_keeps_its_decision_where_it_
         if not dispenser.sent:
             turn(plan, since_ms, since_ms + 1)
     assert len(dispenser.sent) == 1
-    rulings = plan.plan(1_500 * MS)
+    rulings = plan.plan(now_ms * MS)
     assert dispenser.cancelled == {}
     assert [(r.object_id, r.decision.outlet) for r in rulings] == (
         [] if outlet == "collect" else [(2, "waste")]
