@@ -123,11 +123,7 @@ def train_gan(
 
     training = _training(
         (kind.value, preset.value),
-        {
-            "augment": None if augment is AugmentName.default else augment.value,
-            "r1_gamma": gamma,
-            "batch": batch,
-        },
+        {"augment": augment.value, "r1_gamma": gamma, "batch": batch},
         {
             "size_px": size,
             "images": images,
@@ -162,7 +158,7 @@ def _training(
 
     Args:
         network: kind and preset.
-        recipe: what replaces the preset's own, where it isn't None.
+        recipe: what replaces the preset's own, where it is neither None nor ``default``.
         values: all else.
     """
     from pydantic import ValidationError
@@ -176,7 +172,7 @@ def _training(
         found = values["accelerator"] != "cpu" and gpu_found()
         chosen = "paper" if found else "cpu"
         console_err().print(f"preset: {chosen} ({'a GPU' if found else 'no GPU'} was found)")
-    own = {name: value for name, value in recipe.items() if value is not None}
+    own = {name: value for name, value in recipe.items() if value not in (None, "default")}
     settings = preset_of(kind, chosen, **own)
     try:
         return GanTraining.model_validate(values | {"gan": settings.model_dump()})
