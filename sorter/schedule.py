@@ -78,8 +78,8 @@ class Scheduler:
 
     def knows_gate(self, time_ns: int) -> bool:
         """Whether the device has said so far what the gate did until a host time."""
-        unsure = [sent for i, sent in self._sent.items() if i in self._unsure]
-        return not (began_unheard(unsure, time_ns) or ended_unheard(self._withdrawn, time_ns))
+        began = began_unheard((s for i, s in self._sent.items() if i in self._unsure), time_ns)
+        return not (began or ended_unheard(self._withdrawn.values(), time_ns))
 
     @property
     def rest_outlet(self) -> str:

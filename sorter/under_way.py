@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from drivers.ports import Command
@@ -59,10 +59,10 @@ def began_unheard(unsure: Iterable[Sent], time_ns: int) -> bool:
     return any(sent.opening.open_ns <= time_ns for sent in unsure)
 
 
-def ended_unheard(withdrawn: Mapping[int, Sent], time_ns: int) -> bool:
+def ended_unheard(withdrawn: Iterable[Sent], time_ns: int) -> bool:
     """Whether a withdrawn opening would be over by a host time, and the device has not said which
     it heard first."""
-    return any(sent.opening.close_ns + _TELLS_NS <= time_ns for sent in withdrawn.values())
+    return any(sent.opening.close_ns + _TELLS_NS <= time_ns for sent in withdrawn)
 
 
 @dataclass(frozen=True, slots=True)
