@@ -20,6 +20,9 @@ import torch
 
 from benchmarks._bar import Row
 from hardware_sim.dataset import write_dataset
+from models.dataset import load_crops
+from models.features import FeatureSettings, save_features, train_features
+from models.gan.training_data import resized
 from models.quality import FIGURES_FILE, judge
 
 # What a bar leaves there, the next call takes up again.
@@ -66,14 +69,19 @@ def simulated(work: Path, size: int, unhealthy: int = 2000, seed: int = 1) -> Pa
     return folder
 
 
-def train(out: Path, data: Path, kind: str, arguments: argparse.Namespace, *extra: str) -> None:
-    """Run the documented command to its end, going on where an earlier call stopped.
+def features(data: Path, arguments: argparse.Namespace) -> Path:
+    """The network in whose features all trainings on a data set are judged."""
+    folder: Path = arguments.work / f"features-{data.name}"
+    if not folder.exists():
+        crops = resized(load_crops(data), arguments.size)
+        save_features(train_features(crops, FeatureSettings(), seed=0), folder)
+    return folder
 
-    All trainings on a data set are judged in the same features: those of the first one.
-    """
-    features = out.parent / f"features-{data.name}"
-    if features.exists() and not out.exists():
-        shutil.copytree(features, out / "features")
+
+def train(out: Path, data: Path, kind: str, arguments: argparse.Namespace, *extra: str) -> None:
+    """Run the documented command to its end, going on where an earlier call stopped."""
+    if not out.exists():
+        shutil.copytree(features(data, arguments), out / "features")
     program = shutil.which("sorter", path=str(Path(sys.executable).parent)) or "sorter"
     command = [program, "train", "gan", "--kind", kind, "--data", str(data), "--out", str(out)]
     command += ["--size", str(arguments.size), "--images", str(arguments.images)]
@@ -82,8 +90,6 @@ def train(out: Path, data: Path, kind: str, arguments: argparse.Namespace, *extr
         command.append("--resume")
     print("$", shlex.join(command), flush=True)
     subprocess.run(command, check=True)
-    if not features.exists():
-        shutil.copytree(out / "features", features)
 
 
 def quality(out: Path, data: Path, n: int = 2000) -> dict[str, Any]:
