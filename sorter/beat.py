@@ -73,7 +73,8 @@ class Beat:
         The error of the amplitudes is taken at its worst phase, and that of the frequency grows
         with the time since `at_ns`.
         """
-        worst = float(np.linalg.eigvalsh(self.covariance[:2, :2])[-1])
+        (a, b), (_, d) = self.covariance[:2, :2].tolist()
+        worst = (a + d) / 2 + math.hypot((a - d) / 2, b)  # the larger eigenvalue
         turned = abs(time_ns - self.at_ns) * 1e-9 * math.sqrt(float(self.covariance[2, 2]))
         error = self.omega * math.sqrt(max(worst, 0.0)) + self.amplitude * turned
         return math.hypot(self.beside, 3 * error)

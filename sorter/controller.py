@@ -54,7 +54,7 @@ from sorter.view import ViewGeometry
 from sorter.whereabouts import Whereabouts
 
 STATUS_PERIOD_NS = 400_000_000
-_LATE_NS = 500_000
+_LATE_NS = 1_500_000  # so old when its bodies have been found, a frame is late
 
 
 class Controller:
@@ -230,9 +230,10 @@ class Controller:
         self._journal_step()
         return frame is not None
 
-    def _is_crowded(self, frame: Frame, now_ns: int) -> bool:
-        """More frames wait, or this one did; asked once it is known what the frame shows."""
-        crowded = now_ns - frame.received_ns > _LATE_NS or self._camera.waiting() > 0
+    def _is_crowded(self, frame: Frame) -> bool:
+        """More frames wait, or this one is late; asked once it is known what the frame shows."""
+        age_ns = self._clock.now_ns() - frame.received_ns
+        crowded = age_ns > _LATE_NS or self._camera.waiting() > 0
         self._journal.crowded(crowded)
         return crowded
 
@@ -279,7 +280,7 @@ class Controller:
     def _take(self, frame: Frame, now_ns: int) -> int:
         """Sort what a frame shows; returns the number of objects in it."""
         stands = self.life.state is RunState.PAUSED
-        is_crowded = partial(self._is_crowded, frame, now_ns)
+        is_crowded = partial(self._is_crowded, frame)
         return self._sorting.take(frame, now_ns, is_crowded=is_crowded, stands=stands)
 
     def _obey(self, now_ns: int) -> None:

@@ -7,6 +7,8 @@ what sticks to the spheroid or belongs to it rolls along with it, by 15 to 23 de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +43,15 @@ class HiddenSettings(BaseModel):
 
 
 def hides_body(
-    crops: NDArray[np.uint8], diameter_um: float, pitch_um: float, settings: HiddenSettings
+    crops: Sequence[NDArray[np.uint8]],
+    diameter_um: float,
+    pitch_um: float,
+    settings: HiddenSettings,
 ) -> bool:
     """Whether the views of one spheroid show another body that travels with it.
 
     Args:
-        crops: (views, size, size), centred, in order of time; background is bright.
+        crops: of each view (size, size), centred, in order of time; background is bright.
         diameter_um: of the spheroid.
         pitch_um: of the crops, µm per pixel.
         settings: the limits.
@@ -54,8 +59,14 @@ def hides_body(
     if len(crops) < settings.min_views:
         return False
     stride = max(1, len(crops) // settings.enough_views)
-    crops = crops[::stride]
-    places, darkness = dark_spots(crops, settings.interior * diameter_um / 2 / pitch_um)
+    looked_at = np.stack(crops[::stride])
+    radius_px = settings.interior * diameter_um / 2 / pitch_um
+    # Where the first ones, so many that the share can't be reached, have no spot, that is all.
+    n = len(looked_at)
+    first = 1 + sum((n - bright) / n >= settings.dark_share for bright in range(1, n))
+    if not np.any(dark_spots(looked_at[:first], radius_px)[1] < settings.dark):
+        return False
+    places, darkness = dark_spots(looked_at, radius_px)
     if np.mean(darkness < settings.dark) < settings.dark_share:
         return False
     creeps, off = straight_way(places * pitch_um)

@@ -26,6 +26,10 @@ from sorter.speck import deficit_um2, stands_alone
 from sorter.track import Arrival, Track
 from sorter.tracker import Tracker
 
+# Views in a row in which a body needn't be judged while frames wait: two that come at once are done
+# with before it is.
+_PASSED_OVER = 2
+
 
 class Vision(Protocol):
     """What is taken from pixels."""
@@ -88,7 +92,7 @@ class PixelVision:
     def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
         """See `sorter.hidden`."""
         settings = self._settings.hidden
-        return hides_body(np.stack(crops), diameter_um, self._crop_pitch_um, settings)
+        return hides_body(crops, diameter_um, self._crop_pitch_um, settings)
 
     def settle(self) -> None:
         """Let the background learn from the last frame."""
@@ -126,7 +130,7 @@ class TrackViews:
     doubles: int = 0
     splits: int = 0
     cut: int = 0
-    judged: bool = False
+    passed_over: int = 0
     probabilities: list[NDArray[np.float32]] = field(default_factory=list)
     crops: list[NDArray[np.uint8]] = field(default_factory=list)
 
@@ -141,6 +145,12 @@ class TrackViews:
         self.doubles += detection.double
         self.splits += detection.split
         self.cut += detection.touches_border
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether it was judged lately, and often enough not to be judged in this frame: at first
+        always, then every second time, then every third."""
+        return self.passed_over < min(_PASSED_OVER, len(self.probabilities) // 2)
 
     def stacked(self) -> NDArray[np.float32]:
         """(classified views, classes) probabilities."""
@@ -221,8 +231,8 @@ class Pipeline:
             frame: the frame.
             liquid_ns: its exposure in liquid time (`sorter.liquid`).
             unrest_ns: how far off that may be.
-            is_crowded: whether more frames wait: a body that was judged in its last view is then
-                only followed in this one. It has views enough, the frames that wait have not.
+            is_crowded: whether this frame is late, or more of them wait: most bodies are then only
+                followed in it (see `TrackViews.can_wait`).
         """
         detections = self._vision.detect(frame)
         seen, ended = self._tracker.update(
@@ -259,7 +269,10 @@ class Pipeline:
     def learn(self) -> bool:
         """Do the work that can wait for a moment without frames; True: it was worth noting."""
         self._vision.settle()
-        return self._tracker.learn()
+        if self._tracker.learn():
+            return True
+        self._tracker.foresee(self._junction_um)
+        return False
 
     def drain(self) -> list[DecidedObject]:
         """Decide what is still in view or was not decided for a failure, for the end of a run."""
@@ -281,8 +294,6 @@ class Pipeline:
             views.see(detection)
             if self._can_judge(detection):
                 fit.append((views, detection))
-            else:
-                views.judged = False
         judged = self._whose_turn(fit, is_crowded)
         if not judged:
             return 0
@@ -296,16 +307,16 @@ class Pipeline:
         self, fit: list[tuple[TrackViews, Detection]], is_crowded: Callable[[], bool]
     ) -> list[tuple[TrackViews, Detection]]:
         """Those that are judged in this frame: the ones with the fewest judged views so far."""
-        waits = [one for one in fit if not one[0].judged]
-        if len(waits) < len(fit) and not is_crowded():
-            waits = fit
+        chosen = [one for one in fit if not one[0].can_wait]
+        if len(chosen) < len(fit) and not is_crowded():
+            chosen = fit
         most = self._decider.settings.judged_at_once
-        if len(waits) > most:
-            waits = sorted(waits, key=lambda one: len(one[0].probabilities))[:most]
-        chosen = {id(views) for views, _ in waits}
+        if len(chosen) > most:
+            chosen = sorted(chosen, key=lambda one: len(one[0].probabilities))[:most]
+        judged = {id(views) for views, _ in chosen}
         for views, _ in fit:
-            views.judged = id(views) in chosen
-        return waits
+            views.passed_over = 0 if id(views) in judged else views.passed_over + 1
+        return chosen
 
     def _can_judge(self, detection: Detection) -> bool:
         """Whole, single, and not far outside the size window: the rest is decided without."""

@@ -11,6 +11,7 @@ import numpy as np
 from sorter.crowd import Crowd
 from sorter.detection import Detection
 from sorter.entangled import came_late, is_large, moved_away_um, share_off
+from sorter.foresight import Foresight
 from sorter.gaps import LostViews
 from sorter.matching import Expected, Seen, candidates, cheapest
 from sorter.pulsation import PulsationEstimator
@@ -42,6 +43,7 @@ class Tracker:
         self.tracks: list[Track] = []
         self.steady_from_ns = 0
         self._to_learn: deque[Track] = deque()
+        self._foresight = Foresight(width_px, settings.channel.settled_um)
         self.pulsation = self._unknown_beat()
         self._lost_views = LostViews(width_px * pitch_um / settings.max_speed_um_s * 1e9)
         self._crowd = Crowd(from_bodies=settings.crowded_from, over_s=settings.crowded_s)
@@ -85,6 +87,7 @@ class Tracker:
         self._note_veiled(seen, matched, liquid_ns)
         ended = self._end(matched, liquid_ns)
         self._to_learn += ended
+        self._foresight.look((track for track, _ in views), self.tracks)
         return views, ended
 
     def learn(self) -> bool:
@@ -122,18 +125,32 @@ class Tracker:
         if is_short and companion is not None:
             arrival = self._arrival_beside(track, companion, junction_um)
         else:
-            beat, steady = (
-                self.pulsation.beat_at(track.last_exposed_ns),
-                self.saw_steady_flow(track),
-            )
-            whole = ended and not is_short
-            arrival = track.arrival(junction_um, beat, ended=whole, steady=steady)
+            arrival = self._arrival_alone(track, junction_um, ended=ended and not is_short)
         if arrival is None:
             return None
         off = share_off(track, companion, in_crowd=may_hide and self._crowd.is_dense)
         way_ns = max(0.0, arrival.liquid_ns - track.last_liquid_ns)
         error_ns = arrival.error_ns + off * way_ns + self._members_ns(track)
         return Arrival(arrival.liquid_ns, error_ns)
+
+    def _arrival_alone(self, track: Track, junction_um: float, *, ended: bool) -> Arrival | None:
+        """Arrival of a track by itself; of one that ended it may have been found already."""
+        beat, steady = self.pulsation.beat_at(track.last_exposed_ns), self.saw_steady_flow(track)
+        if not ended:
+            return track.arrival(junction_um, beat, steady=steady)
+        if self._foresight.knows(track, beat, steady):
+            return self._foresight.arrival(track)
+        arrival = track.arrival(junction_um, beat, ended=True, steady=steady)
+        return self._foresight.keep(track, beat, steady, arrival)
+
+    def foresee(self, junction_um: float) -> None:
+        """Find the arrival of a track that is about to end, if there is one.
+
+        It changes nothing but when the time for it is spent.
+        """
+        track = self._foresight.due()
+        if track is not None:
+            self.arrival(track, junction_um, ended=True)
 
     def _members_ns(self, track: Track) -> float:
         """How much sooner or later than their clump its outermost members may arrive."""

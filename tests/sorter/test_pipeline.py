@@ -20,6 +20,8 @@ from sorter.tracker import Tracker
 from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
 
 PERIOD_NS = 5_000_000
+# While frames wait: whether a body is judged in its first views.
+FIRST_VIEWS = [True, True, False, True, False, True, False, False, True, False, False, True]
 SPEED_UM_S = 16_000.0
 NO_PIXELS = np.empty((0, 0), np.uint8)
 
@@ -31,6 +33,7 @@ class Seen:
     bodies: int
     hides: bool = False
     judged: list[list[int]] = field(default_factory=list)
+    judged_in: list[int] = field(default_factory=list)
 
     def settle(self) -> None:
         """Nothing to learn."""
@@ -47,6 +50,7 @@ class Seen:
     def classify(
         self, frame: Frame, detections: Sequence[Detection]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        self.judged_in.append(frame.number)
         self.judged.append([round(d.y_px * PITCH_UM / 250.0) - 1 for d in detections])
         n = len(detections)
         return np.tile(np.array([0.99, 0.01, 0.0], np.float32), (n, 1)), np.zeros(
@@ -118,14 +122,15 @@ def test_no_more_are_judged_at_once_and_all_get_their_share(bodies: int, at_once
     assert sum(counts) == sum(len(frame) for frame in vision.judged)
 
 
-def test_while_frames_wait_nobody_is_judged_twice_in_a_row() -> None:
+def test_while_frames_wait_most_views_are_passed_over_but_not_the_first() -> None:
     vision = Seen(1)
     (waiting,) = run(vision, crowded=True)
     (calm,) = run(Seen(1))
-    assert len(waiting.views.diameters_um) == len(calm.views.diameters_um)
-    assert len(waiting.views.probabilities) == pytest.approx(
-        len(calm.views.probabilities) / 2, abs=1
-    )
+    whole = len(calm.views.diameters_um)
+    assert len(waiting.views.diameters_um) == whole
+    assert len(calm.views.probabilities) == whole
+    assert [number in vision.judged_in for number in range(len(FIRST_VIEWS))] == FIRST_VIEWS
+    assert len(waiting.views.probabilities) == pytest.approx(whole / 3, abs=3)
 
 
 @pytest.mark.parametrize(
