@@ -137,7 +137,14 @@ def build_pipeline(rig: RigSettings, bundle: Bundle, vision: Vision) -> Pipeline
         votes=manifest.votes,
     )
     tracker = Tracker(rig.track, pitch_um=rig.camera.pitch_um, width_px=rig.camera.width_px)
-    return Pipeline(vision, tracker, decider, junction_um=_view(rig).junction_um)
+    view = _view(rig)
+    return Pipeline(
+        vision,
+        tracker,
+        decider,
+        junction_um=view.junction_um,
+        frame_period_ns=view.frame_period_ns,
+    )
 
 
 def build_controller(

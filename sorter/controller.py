@@ -224,7 +224,7 @@ class Controller:
             self._sorting.finish_frame(frame, n_objects)
             self._look_at_junction(frame, now_ns)
         else:
-            self._use_the_moment()
+            self._use_the_moment(now_ns)
         if now_ns - self._last_status_ns > STATUS_PERIOD_NS:
             self._publish(now_ns)
         self._journal_step()
@@ -245,9 +245,9 @@ class Controller:
         if alarms and self._oversight is not None:
             self._oversight.junction(alarms, now_ns)
 
-    def _use_the_moment(self) -> None:
+    def _use_the_moment(self, now_ns: int) -> None:
         """Do what can wait for a moment without frames."""
-        if self._pipeline.learn():
+        if self._pipeline.learn(now_ns):
             self._journal.learnt()
         if self._whereabouts is not None:
             self._whereabouts.settle()

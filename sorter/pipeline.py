@@ -22,6 +22,7 @@ from sorter.decide import Decider, DecideSettings, Decision, Reason, Views
 from sorter.detection import Detection
 from sorter.hidden import hides_body
 from sorter.segment import Segmenter
+from sorter.spare_time import SpareTime
 from sorter.speck import deficit_um2, stands_alone
 from sorter.track import Arrival, Track
 from sorter.tracker import Tracker
@@ -29,6 +30,7 @@ from sorter.tracker import Tracker
 # Views in a row in which a body needn't be judged while frames wait: two that come at once are done
 # with before it is.
 _PASSED_OVER = 2
+_LEARNING_NS = 1_500_000  # what `Tracker.learn` takes; a frame that came meanwhile would wait
 
 
 class Vision(Protocol):
@@ -196,6 +198,7 @@ class Pipeline:
         decider: decides on the views of a track.
         junction_um: distance of the junction from the left edge of the frame.
         min_sightings: a track with fewer is noise and forgotten.
+        frame_period_ns: from one exposure to the next, see `SpareTime`.
     """
 
     def __init__(
@@ -206,12 +209,14 @@ class Pipeline:
         *,
         junction_um: float,
         min_sightings: int = 2,
+        frame_period_ns: int = 0,
     ) -> None:
         self._vision = vision
         self._tracker = tracker
         self._decider = decider
         self._junction_um = junction_um
         self._min_sightings = min_sightings
+        self._spare_time = SpareTime(frame_period_ns)
         # Far outside the size window nothing needs to be judged.
         self._least_um = 0.7 * decider.settings.min_diameter_um
         self._most_um = 1.3 * decider.settings.max_diameter_um
@@ -234,6 +239,7 @@ class Pipeline:
             is_crowded: whether this frame is late, or more of them wait: most bodies are then only
                 followed in it (see `TrackViews.can_wait`).
         """
+        self._spare_time.took(frame)
         detections = self._vision.detect(frame)
         seen, ended = self._tracker.update(
             detections,
@@ -266,10 +272,10 @@ class Pipeline:
         """When a track's body reaches the junction, as far as it is known now."""
         return self._tracker.arrival(track, self._junction_um)
 
-    def learn(self) -> bool:
+    def learn(self, now_ns: int) -> bool:
         """Do the work that can wait for a moment without frames; True: it was worth noting."""
         self._vision.settle()
-        if self._tracker.learn():
+        if self._tracker.learn(at_leisure=self._spare_time.lasts(now_ns, _LEARNING_NS)):
             return True
         self._tracker.foresee(self._junction_um)
         return False

@@ -20,6 +20,7 @@ from sorter.track import Arrival, Moment, Sighting, Track, TrackSettings, either
 # Frames without a detection after which a track of one view ends: nobody knows how fast it is, and
 # a body that comes later would be taken for it.
 _MAX_LONE = 2
+_PUT_OFF = 8  # tracks that wait to be learnt from
 # Smaller bodies may go anywhere, so the centre of what counts lies so far within a clump's outline.
 _LEAST_MEMBER_UM = 30.0
 
@@ -90,12 +91,13 @@ class Tracker:
         self._foresight.look((track for track, _ in views), self.tracks)
         return views, ended
 
-    def learn(self) -> bool:
+    def learn(self, *, at_leisure: bool = True) -> bool:
         """Look for the pump's beat in one track that ended; False when there is none.
 
-        It takes about a millisecond, so it is left to a moment in which no frame waits.
+        It takes about a millisecond, so it is left to a moment in which no frame waits, and
+        `at_leisure`, in which none can come; but too many tracks are not put off.
         """
-        if not self._to_learn:
+        if len(self._to_learn) <= (0 if at_leisure else _PUT_OFF):
             return False
         track = self._to_learn.popleft()
         s = self.settings
