@@ -66,12 +66,12 @@ def test_only_another_body_is_one(case: str, seed: int) -> None:
     path, grey, expected = CASES[case]
     rng = np.random.default_rng(seed)
     crops = np.stack([spheroid(rng, *path(view), grey=grey) for view in range(VIEWS)])
-    assert hides_body(crops, DIAMETER_UM, PITCH_UM, HiddenSettings()) is expected
+    assert hides_body(list(crops), DIAMETER_UM, PITCH_UM, HiddenSettings()) is expected
 
 
 def test_too_few_views_tell_nothing() -> None:
     crops = np.stack([spheroid(np.random.default_rng(0), 0, 0, grey=20.0)] * 5)
-    assert not hides_body(crops, DIAMETER_UM, PITCH_UM, HiddenSettings())
+    assert not hides_body(list(crops), DIAMETER_UM, PITCH_UM, HiddenSettings())
 
 
 @pytest.mark.parametrize(("x", "y"), [(0.5, 0.5), (-8.5, 4.5), (3.5, -11.5)])
