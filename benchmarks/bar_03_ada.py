@@ -18,11 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, median, stdev
 
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 from benchmarks._bar import Row, finish
 from benchmarks._gans import KINDS, device_name, features, has_gpu, options, simulated, train
+from models.gan.records import METRICS_FILE
 from sorter.errors import RunFault
 
 
@@ -43,6 +44,8 @@ def main() -> None:
     todo = list(itertools.product(arguments.seeds, ("ada", "none")))
     with ThreadPoolExecutor(arguments.jobs) as pool:
         found = list(pool.map(lambda one: _trained(data, arguments, *one), todo))
+    for (seed, augment), value in zip(todo, found, strict=True):
+        print(f"  seed {seed}, {augment}: KID at the end {value:.2f}")
     ends = {
         augment: [value for (_, which), value in zip(todo, found, strict=True) if which == augment]
         for augment in ("ada", "none")
@@ -98,7 +101,7 @@ def _end(out: Path) -> float:
 
 def _metric(out: Path, name: str) -> list[float]:
     """What a training told of it, evaluation by evaluation."""
-    lines = (out / "metrics.jsonl").read_text("utf-8").splitlines()
+    lines = (out / METRICS_FILE).read_text("utf-8").splitlines()
     return [float(json.loads(line)[name]) for line in lines]
 
 
@@ -106,7 +109,8 @@ def draw_curves(arguments: Namespace, todo: Sequence[tuple[int, str]]) -> None:
     """KID, the critic's opinion of real images and ADA's strength over the trainings."""
     metrics = {"kid": "KID", "real": "D(real)", "ada_p": "strength of ADA"}
     styles = {"none": ("#b4532a", "without"), "ada": ("#1f6f8b", "with ADA")}
-    figure, panels = plt.subplots(1, len(metrics), figsize=(12, 3.6), layout="constrained")
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(metrics))
     for panel, (metric, text) in zip(panels, metrics.items(), strict=True):
         for augment, (colour, name) in styles.items():
             outs = [_out(arguments, *one) for one in todo if one[1] == augment]
@@ -121,7 +125,6 @@ def draw_curves(arguments: Namespace, todo: Sequence[tuple[int, str]]) -> None:
     panels[0].set_yscale("log")
     panels[0].legend(frameon=False)
     figure.savefig(arguments.work / "ada.png", dpi=120)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

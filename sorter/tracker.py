@@ -20,7 +20,7 @@ from sorter.track import Arrival, Moment, Sighting, Track, TrackSettings, either
 # Frames without a detection after which a track of one view ends: nobody knows how fast it is, and
 # a body that comes later would be taken for it.
 _MAX_LONE = 2
-_PUT_OFF = 8  # tracks that wait to be learnt from
+_PUT_OFF = 8  # so many tracks may wait until there is leisure to learn from them
 # Smaller bodies may go anywhere, so the centre of what counts lies so far within a clump's outline.
 _LEAST_MEMBER_UM = 30.0
 

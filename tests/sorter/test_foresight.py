@@ -17,6 +17,20 @@ JUNCTION_UM = 12_000.0
 WIDTH_UM = WIDTH_PX * PITCH_UM
 
 
+def show(tracker: Tracker, number: int, x_um: float, diameter_um: float) -> list[Track]:
+    """One frame with a body where it is, if it is in view; those that ended with it."""
+    t_ns = number * PERIOD_NS
+    inside = x_um < WIDTH_UM + diameter_um / 2
+    _, ended = tracker.update(
+        [detection(x_um, 500.0, diameter_um)] if inside else [],
+        frame=number,
+        exposed_ns=t_ns,
+        exposed_error_ns=0,
+        liquid_ns=float(t_ns),
+    )
+    return ended
+
+
 class Flow:
     """One body that a tracker follows."""
 
@@ -27,17 +41,8 @@ class Flow:
 
     def frame(self, number: int) -> list[Track]:
         """Those that ended with it."""
-        t_ns = number * PERIOD_NS
-        x_um = self._speed_um_s * t_ns * 1e-9 + self._rng.normal(0, self._noise_um)
-        inside = x_um < WIDTH_UM + self._diameter_um / 2
-        _, ended = self.tracker.update(
-            [detection(x_um, 500.0, self._diameter_um)] if inside else [],
-            frame=number,
-            exposed_ns=t_ns,
-            exposed_error_ns=0,
-            liquid_ns=float(t_ns),
-        )
-        return ended
+        x_um = self._speed_um_s * number * PERIOD_NS * 1e-9 + self._rng.normal(0, self._noise_um)
+        return show(self.tracker, number, x_um, self._diameter_um)
 
     def arrival(self, *, foreseen: bool) -> Arrival | None:
         """When it has left; `foreseen`: there was time after each frame."""
@@ -88,14 +93,7 @@ def test_who_is_about_to_leave(case: str) -> None:
     before_um, last_um, diameter_um, leaves = LEAVERS[case]
     tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
     for number, x_um in enumerate((before_um - 100.0, before_um, last_um)):
-        t_ns = number * PERIOD_NS
-        tracker.update(
-            [detection(x_um, 500.0, diameter_um)],
-            frame=number,
-            exposed_ns=t_ns,
-            exposed_error_ns=0,
-            liquid_ns=float(t_ns),
-        )
+        show(tracker, number, x_um, diameter_um)
     foresight = Foresight(WIDTH_PX, 90.0)
     foresight.look(tracker.tracks, tracker.tracks)
     assert (foresight.due() is not None) == leaves
