@@ -25,9 +25,10 @@ import resource, sys
 from pathlib import Path
 from models.dataset import load_crops
 from models.gan.training_data import rare_class
+from models.gan.grey import GreyScale
 from models.gan.stream import ImageStream
 rare = rare_class(load_crops(Path(sys.argv[1])), label="unhealthy", size_px=256)
-stream = ImageStream(rare.crops.images, rare.condition, 0, True)
+stream = ImageStream(rare.crops.images, rare.condition, 0, True, GreyScale())
 for first in range(0, 640, 64):
     stream.batch(first, 64)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
