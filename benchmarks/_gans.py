@@ -31,6 +31,8 @@ KINDS = ("dcgan", "biggan", "stylegan2-ada")
 # Real images shown to each kind: half an hour for StyleGAN2 on a core that does nothing else; its
 # KID falls no more from 64,000 on.
 CPU_IMAGES = 80_000
+# Ten minutes on a large GPU that several trainings share.
+GPU_IMAGES = 400_000
 # So small networks gain little by a second one, and lose nine tenths where other work wants a core.
 CPU_THREADS = 1
 
@@ -40,8 +42,12 @@ def options(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--work", type=Path, default=WORK, help="kept, taken up again")
     parser.add_argument("--size", type=int, default=64 if has_gpu() else 32, help="px")
-    parser.add_argument("--images", type=int, default=2_000_000 if has_gpu() else CPU_IMAGES)
+    parser.add_argument("--images", type=int, default=GPU_IMAGES if has_gpu() else CPU_IMAGES)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--preset", default="cpu", help="of the networks")
+    parser.add_argument("--batch", type=int, default=64 if has_gpu() else None)
+    parser.add_argument("--gamma", type=float, help="weight of R1 in StyleGAN2-ADA")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings beside each other")
     parser.add_argument("--threads", type=int, default=CPU_THREADS)
     return parser
 
@@ -85,7 +91,12 @@ def train(out: Path, data: Path, kind: str, arguments: argparse.Namespace, *extr
     program = shutil.which("sorter", path=str(Path(sys.executable).parent)) or "sorter"
     command = [program, "train", "gan", "--kind", kind, "--data", str(data), "--out", str(out)]
     command += ["--size", str(arguments.size), "--images", str(arguments.images)]
-    command += ["--seed", str(arguments.seed), "--threads", str(arguments.threads), *extra]
+    command += ["--seed", str(arguments.seed), "--threads", str(arguments.threads)]
+    command += ["--preset", arguments.preset, *extra]
+    if arguments.batch is not None:
+        command += ["--batch", str(arguments.batch)]
+    if arguments.gamma is not None and kind == "stylegan2-ada":
+        command += ["--gamma", str(arguments.gamma)]
     if (out / "training.json").exists():
         command.append("--resume")
     print("$", shlex.join(command), flush=True)

@@ -29,15 +29,15 @@ from sorter.errors import RunFault
 
 def main() -> None:
     parser = options(__doc__)
-    parser.set_defaults(images=340_000 if has_gpu() else 60_000)
+    # The ADA paper's rule, 0.0002 size² / batch.
+    parser.set_defaults(
+        images=340_000 if has_gpu() else 60_000,
+        batch=64 if has_gpu() else 8,
+        gamma=0.0128 if has_gpu() else None,
+    )
     parser.add_argument("--kind", choices=KINDS, default="stylegan2-ada" if has_gpu() else "dcgan")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--limit", type=int, default=200, help="images that are learnt from")
-    parser.add_argument("--preset", default="cpu", help="of the networks")
-    parser.add_argument("--batch", type=int, default=64 if has_gpu() else 8)
-    # The ADA paper's rule, 0.0002 size² / batch; DCGAN has no R1.
-    parser.add_argument("--gamma", type=float, default=0.0128 if has_gpu() else None)
-    parser.add_argument("--jobs", type=int, default=1, help="trainings beside each other")
     arguments = parser.parse_args()
     data = simulated(arguments.work, arguments.size)
     features(data, arguments)
@@ -76,9 +76,6 @@ def _trained(data: Path, arguments: Namespace, seed: int, augment: str) -> float
     """KID at the end of one training."""
     out = _out(arguments, seed, augment)
     more = ["--augment", augment, "--limit", str(arguments.limit), "--patience", "0"]
-    more += ["--preset", arguments.preset, "--batch", str(arguments.batch)]
-    if arguments.gamma is not None:
-        more += ["--gamma", str(arguments.gamma)]
     try:
         train(out, data, arguments.kind, Namespace(**vars(arguments) | {"seed": seed}), *more)
     except subprocess.CalledProcessError as error:

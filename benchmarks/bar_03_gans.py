@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks._bar import Row, finish
@@ -18,6 +19,7 @@ from benchmarks._gans import (
     KINDS,
     accuracy_row,
     device_name,
+    features,
     has_gpu,
     measured,
     options,
@@ -38,10 +40,10 @@ def main() -> None:
     outs = {
         kind: arguments.work / f"{kind}-{arguments.size}px-seed{arguments.seed}" for kind in KINDS
     }
-    found = {}
-    for kind in arguments.kinds:
-        train(outs[kind], data, kind, arguments)
-        found[kind] = quality(outs[kind], data)
+    features(data, arguments)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        list(pool.map(lambda kind: train(outs[kind], data, kind, arguments), arguments.kinds))
+    found = {kind: quality(outs[kind], data) for kind in arguments.kinds}
     known = {kind: measured(out) for kind, out in outs.items()} | found
     rows = []
     for kind, figures in found.items():
