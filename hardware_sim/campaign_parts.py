@@ -20,6 +20,7 @@ from hardware_sim.fault_acts import KINDS
 from hardware_sim.faults import Fault, Injector
 from hardware_sim.virtual_camera import VirtualClock
 from hardware_sim.virtual_rig import Trace
+from sorter.attention import Attention
 from sorter.detection import Detection
 from sorter.errors import RecordError
 from sorter.pipeline import PixelVision, Vision
@@ -145,9 +146,9 @@ class CampaignVision:
         self._injector = injector
         self._clock = clock
 
-    def detect(self, frame: Frame) -> Sequence[Detection]:
+    def detect(self, frame: Frame, attention: Attention) -> Sequence[Detection]:
         """See `Vision.detect`."""
-        return self._inner.detect(frame)
+        return self._inner.detect(frame, attention)
 
     def classify(
         self, frame: Frame, detections: Sequence[Detection]

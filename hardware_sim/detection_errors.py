@@ -13,6 +13,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hardware_sim.body_spec import BodySpec
+
 
 @dataclass(frozen=True, slots=True)
 class KindErrors:
@@ -91,6 +93,24 @@ class ErrorModel:
     deficit_fibre: tuple[float, float] = (0.64, 0.13)
     fibre_um: float = 38.0
     fibre_reach: float = 0.7
+
+
+def kind_of(spec: BodySpec) -> str:
+    """The key of `ErrorModel.kinds` for a body."""
+    if spec.kind == "spheroid":
+        return spec.health or "healthy"
+    if spec.kind == "debris":
+        return "debris" if spec.diameter_um >= 30.0 else "debris_small"
+    return spec.kind
+
+
+def judged_as(spec: BodySpec) -> str:
+    """The key of `ErrorModel.not_healthy` for a body."""
+    if spec.kind != "spheroid":
+        return "other"
+    if spec.health != "unhealthy":
+        return "healthy"
+    return f"unhealthy{min(2, max(0, int((spec.severity - 0.4) / 0.2)))}"
 
 
 PERCENTS = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)

@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from drivers.ports import Frame
 from hardware_sim.body_spec import BodySpec
 from hardware_sim.clumps import Disc, Outline, clumps, outline
-from hardware_sim.detection_errors import MEASURED, ErrorModel, KindErrors, from_percentiles
+from hardware_sim.detection_errors import (
+    MEASURED,
+    ErrorModel,
+    KindErrors,
+    from_percentiles,
+    judged_as,
+    kind_of,
+)
+from hardware_sim.glimpses import in_haste
+from sorter.attention import Attention, Full
 from sorter.detection import Detection
 
 _NO_CONTOUR = np.empty((0, 2), np.int32)
@@ -73,22 +82,6 @@ def _normal(random: Random) -> float:
     return min(max(random.gauss(0.0, 1.0), -_SIGMAS), _SIGMAS)
 
 
-def _kind_of(spec: BodySpec) -> str:
-    if spec.kind == "spheroid":
-        return spec.health or "healthy"
-    if spec.kind == "debris":
-        return "debris" if spec.diameter_um >= 30.0 else "debris_small"
-    return spec.kind
-
-
-def _judged_as(spec: BodySpec) -> str:
-    if spec.kind != "spheroid":
-        return "other"
-    if spec.health != "unhealthy":
-        return "healthy"
-    return f"unhealthy{min(2, max(0, int((spec.severity - 0.4) / 0.2)))}"
-
-
 class DetectionVision:
     """`sorter.pipeline.Vision` on bodies instead of pixels.
 
@@ -133,9 +126,10 @@ class DetectionVision:
 
     # -- sorter.pipeline.Vision ---------------------------------------------------------------
 
-    def detect(self, frame: Frame) -> list[Detection]:
+    def detect(self, frame: Frame, attention: Attention | None = None) -> list[Detection]:
         """See `sorter.pipeline.Vision.detect`."""
         bodies = [b for b in self._seen_in(frame) if self._is_found(b)]
+        attention = attention or Full()
         self._shown = {}
         self._kept = []
         merged, outlines = self._merged(bodies)
@@ -144,7 +138,10 @@ class DetectionVision:
             if how == "gone":
                 continue
             self._show(body, how, outlines.get(i))
-        return self._kept
+        if not attention.is_short(len(bodies)):
+            return self._kept
+        shape = self._height_px, self._width_px
+        return in_haste(self._kept, attention, pitch_um=self._pitch_um, shape=shape)
 
     def classify(
         self, frame: Frame, detections: Sequence[Detection]
@@ -184,8 +181,8 @@ class DetectionVision:
     def _draw(self, body: InView) -> _Look:
         random = Random(f"look {self._seed} {body.body}")
         spec, gauss = body.spec, random.gauss
-        errors = self._model.kinds[_kind_of(spec)]
-        judged = _judged_as(spec)
+        errors = self._model.kinds[kind_of(spec)]
+        judged = judged_as(spec)
         percentiles, spread = self._model.not_healthy[judged]
         across = 2.0 * spec.diameter_um
         return _Look(

@@ -8,7 +8,6 @@ sorted; what comes after it goes to rest.
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
-from functools import partial
 
 from drivers.ports import (
     Acknowledged,
@@ -39,6 +38,7 @@ from sorter.errors import (
 from sorter.faults import ADVICE, Fault, FaultKind, Response
 from sorter.flow import Flow
 from sorter.journal import Door, Journal
+from sorter.lateness import FrameLateness
 from sorter.life import FLOWS, Life, RunState
 from sorter.limits import Progress
 from sorter.liquid import Liquid
@@ -54,7 +54,6 @@ from sorter.view import ViewGeometry
 from sorter.whereabouts import Whereabouts
 
 STATUS_PERIOD_NS = 400_000_000
-_LATE_NS = 1_500_000  # so old when its bodies have been found, a frame is late
 
 
 class Controller:
@@ -230,13 +229,6 @@ class Controller:
         self._journal_step()
         return frame is not None
 
-    def _is_crowded(self, frame: Frame) -> bool:
-        """More frames wait, or this one is late; asked once it is known what the frame shows."""
-        age_ns = self._clock.now_ns() - frame.received_ns
-        crowded = age_ns > _LATE_NS or self._camera.waiting() > 0
-        self._journal.crowded(crowded)
-        return crowded
-
     def _look_at_junction(self, frame: Frame, now_ns: int) -> None:
         """Where objects went, by a frame's time; while the flow is held, that waits."""
         if self._whereabouts is None or self.life.state is RunState.PAUSED:
@@ -280,8 +272,10 @@ class Controller:
     def _take(self, frame: Frame, now_ns: int) -> int:
         """Sort what a frame shows; returns the number of objects in it."""
         stands = self.life.state is RunState.PAUSED
-        is_crowded = partial(self._is_crowded, frame)
-        return self._sorting.take(frame, now_ns, is_crowded=is_crowded, stands=stands)
+        lateness = FrameLateness(
+            frame.received_ns, self._clock.now_ns, self._camera.waiting, self._journal.crowded
+        )
+        return self._sorting.take(frame, now_ns, lateness, stands=stands)
 
     def _obey(self, now_ns: int) -> None:
         """Pause or resume, as was asked since the last step."""

@@ -28,6 +28,8 @@ class Detection:
             large body was outlined at reduced resolution.
         deficit_um2: light taken out, as the area of an opaque disc that takes out as much
             (`sorter.speck`); measured only where it is asked for, NaN elsewhere.
+        glimpsed: found at reduced resolution and not outlined, as the frame was late: its box is
+            right to a cell, its size roughly, its shape unknown (1), and it may be several bodies.
     """
 
     x_px: float
@@ -43,6 +45,7 @@ class Detection:
     double: bool
     contour: NDArray[np.int32]
     deficit_um2: float = math.nan
+    glimpsed: bool = False
 
 
 def magnified(detection: Detection, scale: int) -> Detection:
@@ -54,4 +57,36 @@ def magnified(detection: Detection, scale: int) -> Detection:
         y_px=(detection.y_px + 0.5) * scale - 0.5,
         bbox=(x * scale, y * scale, width * scale, height * scale),
         contour=detection.contour * scale + scale // 2,
+    )
+
+
+def glimpse(
+    box: tuple[int, int, int, int], *, pitch_um: float, shape: tuple[int, int]
+) -> Detection:
+    """A detection of which only the box is known.
+
+    Args:
+        box: (x, y, width, height) in frame pixels; what reaches out of the frame is cut off.
+        pitch_um: µm per pixel.
+        shape: (height, width) of the frame.
+    """
+    left, top = max(0, box[0]), max(0, box[1])
+    right, bottom = min(box[0] + box[2], shape[1]), min(box[1] + box[3], shape[0])
+    width, height = right - left, bottom - top
+    diameter_um = math.sqrt(width * height) * pitch_um
+    corners = [(left, top), (left, bottom - 1), (right - 1, bottom - 1), (right - 1, top)]
+    return Detection(
+        x_px=left + (width - 1) / 2,
+        y_px=top + (height - 1) / 2,
+        area_um2=math.pi / 4 * diameter_um**2,
+        diameter_um=diameter_um,
+        circularity=1.0,
+        solidity=1.0,
+        grey_ratio=1.0,
+        bbox=(left, top, width, height),
+        touches_border=left == 0 or top == 0 or right == shape[1] or bottom == shape[0],
+        split=False,
+        double=False,
+        contour=np.array(corners, np.int32),
+        glimpsed=True,
     )

@@ -11,16 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from sorter.attention import Attention, Full
 from sorter.background import BACKGROUND_LEVEL
-from sorter.detection import Detection
+from sorter.detection import Detection, glimpse
 from sorter.grid import Grid
 from sorter.masks import outer_contours_of, shrink
 from sorter.outline import Contour
 from sorter.refine import MARGIN_CELLS, Box, Centres, Coarse, Refiner
+from sorter.speck import MATTERS_UM
 from sorter.touching import TouchingSettings
 
 _SQUARE = np.ones((3, 3), np.uint8)
 _EMPTY_CELLS = MARGIN_CELLS + 1
+_SAME_CELLS = 1.5
 
 
 class FindSettings(BaseModel):
@@ -95,23 +98,71 @@ class Finder:
         self._mask = np.empty(grid.cells, np.uint8)
         self._pale_core = np.empty(grid.cells, np.uint8)
         self._has_pale = False
+        self._turn = 0
         self.occupied = np.zeros(grid.cells, np.uint8)
         """(cells) uint8, 255 where the last frame held a body, with a margin."""
 
-    def find(self, view: View) -> list[Detection]:
-        """All objects of at least ``min_diameter_um``, those at the border included."""
+    def find(self, view: View, attention: Attention | None = None) -> list[Detection]:
+        """All objects of at least ``min_diameter_um``, those at the border included.
+
+        Args:
+            view: the frame.
+            attention: what is paid to it; None: all. Where it is short, finds that it knows, or
+                that come or go, are only glimpsed, and others that are too small to matter, and
+                that nobody looks for, are left out.
+        """
         boxes = self._coarse(view.grey)
         if not boxes:
             return []
+        attention = attention or Full()
         coarse = Coarse(self._mask, self._pale_core, self._has_pale, view.level, view.gain)
         found: list[Detection] = []
         seen: Centres = []
-        # Small ones first: one beside a large body lies in that one's region as well.
-        for box in sorted(boxes, key=_shorter_side):
-            is_large = _shorter_side(box) * self._cell_um >= self.settings.large_um
-            level = self._large_level if is_large else 0
-            self._refiners[level].refine(view.levels[level], coarse, box, seen, found)
+        is_short = False
+        for box in self._in_turn(boxes, attention):
+            is_short = is_short or attention.is_short(len(boxes))
+            if is_short and self._needs_no_outline(box, attention):
+                self._glimpse(box, seen, found)
+            elif not is_short or self._matters(box) or attention.seeks(self._in_pixels(box)):
+                is_large = _shorter_side(box) * self._cell_um >= self.settings.large_um
+                level = self._large_level if is_large else 0
+                image = view.levels[level]
+                self._refiners[level].refine(image, coarse, box, seen, found)
+        self._turn = self._turn + 1 if is_short else 0
         return found
+
+    def _in_turn(self, boxes: Sequence[Box], attention: Attention) -> Sequence[Box]:
+        """Small ones first: one beside a large body lies in that one's region as well. As long as
+        there is no time for all, those that are not known come first, and each time others of those
+        that are."""
+        order = sorted(boxes, key=_shorter_side)
+        if self._turn == 0:
+            return order
+        known = [box for box in order if attention.knows(self._in_pixels(box))]
+        first = self._turn % max(1, len(known))
+        return [box for box in order if box not in known] + known[first:] + known[:first]
+
+    def _matters(self, box: Box) -> bool:
+        return max(box[2:]) * self._cell_um >= MATTERS_UM
+
+    def _needs_no_outline(self, box: Box, attention: Attention) -> bool:
+        """Whether it is known, or comes into view or leaves it, with nobody else beside it who is
+        not known: its outline would tell nothing."""
+        is_cut = box[0] == 0 or box[0] + box[2] == self.grid.cells[1]
+        place = self._in_pixels(box)
+        return attention.knows(place) or (is_cut and not attention.seeks(place))
+
+    def _in_pixels(self, box: Box) -> Box:
+        x, y, w, h = (cells * self.grid.reduction for cells in box)
+        return x, y, w, h
+
+    def _glimpse(self, box: Box, seen: Centres, found: list[Detection]) -> None:
+        """Add a find by its box alone, unless it lay in the region of one that was outlined."""
+        x, y, w, h = self._in_pixels(box)
+        near_px = _SAME_CELLS * self.grid.reduction
+        centre = x + w / 2, y + h / 2
+        if not any(math.dist(centre, other) < near_px for other in seen):
+            found.append(glimpse((x, y, w, h), pitch_um=self.pitch_um, shape=self.grid.shape))
 
     def _refiner(self, level: int) -> Refiner:
         """The refiner for the frame halved so many times."""

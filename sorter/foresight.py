@@ -30,26 +30,33 @@ class Foresight:
 
     Args:
         width_px: width of the frame; x grows downstream.
-        from_um: diameter of the smallest body; smaller ones are mostly specks, whose arrival is
-            asked for in another way.
+        from_um: diameter of the smallest body; of smaller ones nobody asks for it.
     """
 
     def __init__(self, width_px: int, from_um: float) -> None:
         self._width_px, self._from_um = width_px, from_um
         self._due: list[Track] = []
+        self._is_expecting = False
         self._found: dict[int, _Found] = {}
 
     def look(self, seen: Iterable[Track], followed: Iterable[Track]) -> None:
-        """See who is about to leave, of the tracks with a view in the last frame; forget who is
-        followed no more."""
+        """See who is about to leave, of the tracks that were seen in the last frame, wholly or
+        glimpsed; forget who is followed no more."""
         if self._found:
             ids = {track.id for track in followed}
             self._found = {key: one for key, one in self._found.items() if key in ids}
         self._due = [track for track in seen if self._leaves_next(track)]
+        self._is_expecting = bool(self._due)
 
     def due(self) -> Track | None:
         """One whose arrival will be asked for, each once."""
         return self._due.pop() if self._due else None
+
+    @property
+    def is_expecting(self) -> bool:
+        """Whether anybody is about to leave, by the last frame: what arrivals are found from had
+        better stay as it is. It tells nothing of what was found: a replay finds nothing ahead."""
+        return self._is_expecting
 
     def keep(
         self, track: Track, beat: Beat | None, steady: bool, arrival: Arrival | None
@@ -74,4 +81,5 @@ class Foresight:
             return False
         before, last = track.sightings[-2:]
         left, _, width, _ = track.last.bbox
-        return left + width + _STEPS * (last.x_px - before.x_px) >= self._width_px
+        reach_px = left + width - track.last.x_px
+        return last.x_px + reach_px + _STEPS * (last.x_px - before.x_px) >= self._width_px

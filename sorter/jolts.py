@@ -7,6 +7,8 @@ of the tubing; while it does, it bends the paths of all bodies in view alike.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,8 +37,13 @@ def jolted_ns(t_ns: Floats, unrest_ns: Floats, at_ns: float) -> float:
     """
     if not unrest_ns.any():
         return 0.0
-    off_ns = t_ns - t_ns.mean()
-    ahead = (at_ns - float(t_ns.mean())) / max(float(off_ns @ off_ns), 1.0)
+    mean_ns = float(t_ns.sum()) / t_ns.size
+    off_ns = t_ns - mean_ns
+    ahead = (at_ns - mean_ns) / max(float(off_ns @ off_ns), 1.0)
     # What a line that is fitted to views and read at the arrival takes of each view.
-    share = 1.0 / t_ns.size + off_ns * ahead
-    return float(np.linalg.norm(apart(unrest_ns) @ share))
+    off_there_ns = unrest_ns * (1.0 / t_ns.size + off_ns * ahead)
+    again = np.flatnonzero(unrest_ns[1:] > unrest_ns[:-1]) + 1
+    if not again.size:
+        return abs(float(off_there_ns.sum()))
+    apart_ns = np.add.reduceat(off_there_ns, np.append(0, again))
+    return math.sqrt(float(apart_ns @ apart_ns))

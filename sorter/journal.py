@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.ports import Command, Dispenser, DispenserEvent, Frame, Guarantees
+from sorter.attention import Attention
 from sorter.detection import Detection
 from sorter.journal_step import (
     LOOP,
@@ -125,10 +126,10 @@ class JournalledVision:
             Door(journal, name) for name in doors
         )
 
-    def detect(self, frame: Frame) -> Sequence[Detection]:
+    def detect(self, frame: Frame, attention: Attention) -> Sequence[Detection]:
         """See `Vision.detect`."""
         with self._detect:
-            detections = self._inner.detect(frame)
+            detections = self._inner.detect(frame, attention)
         self._journal.step.detections = [pack_detection(d) for d in detections]
         return detections
 

@@ -128,15 +128,17 @@ def pack_detection(d: Detection) -> tuple[Any, ...]:
         d.split,
         d.double,
         d.deficit_um2,
+        d.glimpsed,
     )
 
 
 def unpack_detection(packed: Sequence[Any]) -> Detection:
     """A detection without a contour."""
-    x, y, area, diameter, circularity, solidity, grey, bbox, border, split, double, deficit = packed
+    # Records of before version 3 know no glimpses.
+    x, y, area, diameter, circularity, solidity, grey, bbox, border, split, double, *rest = packed
     return Detection(
         x, y, area, diameter, circularity, solidity, grey, tuple(bbox), border, split, double,
-        _NO_CONTOUR, deficit,
+        _NO_CONTOUR, *rest,
     )  # fmt: skip
 
 

@@ -24,12 +24,14 @@ class Expected(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a detection shows, µm; `leaves`: it is cut off by the right edge."""
+    """What a detection shows, µm; `leaves`: it is cut off by the right edge; `rough`: its size is
+    hardly known."""
 
     x_um: float
     y_um: float
     diameter_um: float
     leaves: bool
+    rough: bool = False
 
 
 class Candidate(NamedTuple):
@@ -65,7 +67,7 @@ def _cost(track: Expected, seen: Seen, lateral_gate_um: float) -> float | None:
     if not -1.0 <= across <= 1.0:
         return None
     cost = along * along + across * across
-    if seen.leaves:  # of any size
+    if seen.leaves or seen.rough:  # of any size
         return cost
     growth = math.log(track.diameter_um / seen.diameter_um) / math.log(GROWTH)
     if not -1.0 <= growth <= 1.0:

@@ -7,8 +7,9 @@ recorded run be replayed exactly (see `sorter.journal`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from statistics import median
 from typing import Protocol
 
@@ -17,10 +18,12 @@ from numpy.typing import NDArray
 
 from drivers.ports import Frame
 from models.infer import Classifier
+from sorter.attention import Attention, Divided
 from sorter.crop import Cropper, CropSettings
 from sorter.decide import Decider, DecideSettings, Decision, Reason, Views
 from sorter.detection import Detection
 from sorter.hidden import hides_body
+from sorter.lateness import InTime, Lateness
 from sorter.segment import Segmenter
 from sorter.spare_time import SpareTime
 from sorter.speck import deficit_um2, stands_alone
@@ -36,8 +39,8 @@ _LEARNING_NS = 1_500_000  # what `Tracker.learn` takes; a frame that came meanwh
 class Vision(Protocol):
     """What is taken from pixels."""
 
-    def detect(self, frame: Frame) -> Sequence[Detection]:
-        """All objects in a frame."""
+    def detect(self, frame: Frame, attention: Attention) -> Sequence[Detection]:
+        """All objects in a frame; see `Finder.find`."""
         ...
 
     def classify(
@@ -83,13 +86,10 @@ class PixelVision:
         self._cropper = Cropper(segmenter.background, crop_settings, pitch_um=pitch_um)
         self._pitch_um = pitch_um
 
-    def detect(self, frame: Frame) -> Sequence[Detection]:
+    def detect(self, frame: Frame, attention: Attention) -> Sequence[Detection]:
         """All objects in a frame; the background learns from it."""
-        found = self._segmenter.detect(frame.pixels)
-        return [
-            self._weigh(frame, d, found) if d.diameter_um < self._weigh_below_um else d
-            for d in found
-        ]
+        found = self._segmenter.detect(frame.pixels, attention)
+        return [self._weigh(frame, d, found) if self._is_weighed(d) else d for d in found]
 
     def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
         """See `sorter.hidden`."""
@@ -104,6 +104,9 @@ class PixelVision:
     def light(self) -> float | None:
         """Mean of the background over full scale; None before the first frame."""
         return self._segmenter.light()
+
+    def _is_weighed(self, detection: Detection) -> bool:
+        return detection.diameter_um < self._weigh_below_um and not detection.glimpsed
 
     def _weigh(self, frame: Frame, detection: Detection, found: Sequence[Detection]) -> Detection:
         if not stands_alone(detection, found):
@@ -228,7 +231,7 @@ class Pipeline:
         frame: Frame,
         liquid_ns: float,
         unrest_ns: float = 0.0,
-        is_crowded: Callable[[], bool] = lambda: False,
+        lateness: Lateness | None = None,
     ) -> PipelineResult:
         """Take one frame.
 
@@ -236,11 +239,15 @@ class Pipeline:
             frame: the frame.
             liquid_ns: its exposure in liquid time (`sorter.liquid`).
             unrest_ns: how far off that may be.
-            is_crowded: whether this frame is late, or more of them wait: most bodies are then only
-                followed in it (see `TrackViews.can_wait`).
+            lateness: of this frame; where it is late those that are known are only glimpsed
+                (`sorter.attention`), and most of them not judged (`TrackViews.can_wait`). None:
+                never.
         """
+        lateness = lateness or InTime()
         self._spare_time.took(frame)
-        detections = self._vision.detect(frame)
+        expected = partial(self._tracker.expected, liquid_ns)
+        attention = Divided(lateness, expected, self._tracker.pitch_um)
+        detections = self._vision.detect(frame, attention)
         seen, ended = self._tracker.update(
             detections,
             frame=frame.number,
@@ -250,7 +257,7 @@ class Pipeline:
             unrest_ns=unrest_ns,
         )
         self._ended = ended  # so that they are not lost where the network fails
-        n_judged = self._look(frame, seen, is_crowded)
+        n_judged = self._look(frame, seen, lateness)
         in_view = [
             track
             for track in self._tracker.tracks
@@ -289,7 +296,7 @@ class Pipeline:
         self,
         frame: Frame,
         seen: Sequence[tuple[Track, Detection]],
-        is_crowded: Callable[[], bool],
+        lateness: Lateness,
     ) -> int:
         """Count the views, and ask the network about those that it can judge."""
         fit: list[tuple[TrackViews, Detection]] = []
@@ -300,7 +307,7 @@ class Pipeline:
             views.see(detection)
             if self._can_judge(detection):
                 fit.append((views, detection))
-        judged = self._whose_turn(fit, is_crowded)
+        judged = self._whose_turn(fit, lateness)
         if not judged:
             return 0
         probabilities, crops = self._vision.classify(frame, [d for _, d in judged])
@@ -310,11 +317,11 @@ class Pipeline:
         return len(judged)
 
     def _whose_turn(
-        self, fit: list[tuple[TrackViews, Detection]], is_crowded: Callable[[], bool]
+        self, fit: list[tuple[TrackViews, Detection]], lateness: Lateness
     ) -> list[tuple[TrackViews, Detection]]:
         """Those that are judged in this frame: the ones with the fewest judged views so far."""
         chosen = [one for one in fit if not one[0].can_wait]
-        if len(chosen) < len(fit) and not is_crowded():
+        if len(chosen) < len(fit) and not lateness.is_crowded():
             chosen = fit
         most = self._decider.settings.judged_at_once
         if len(chosen) > most:
@@ -357,6 +364,8 @@ class Pipeline:
                     median(views.lengths_px or [0]) * self._tracker.pitch_um,
                 )
             )
+            if self._is_hardly_known(track) and decision.outlet == self._decider.outlets.collect:
+                decision = self._decider.to_rest(decision, Reason.UNSEEN)
             if look and self._hides_body(decision, views):
                 decision = self._decider.to_rest(decision, Reason.HIDDEN)
             arrival = self._tracker.arrival(
@@ -369,12 +378,16 @@ class Pipeline:
             decided.append(DecidedObject(track, views, arrival, decision, column))
         return decided
 
+    def _is_hardly_known(self, track: Track) -> bool:
+        """Whether there was no time to outline it often enough."""
+        return track.glimpses > 0 and track.n < self._tracker.settings.short_views
+
     def _few_views_explained(self, track: Track) -> bool:
-        """Whether it had views enough, or would have had them, had no frames been lost, nobody
-        hidden it, and the liquid not carried it away."""
-        enough = track.n + track.veiled >= self._decider.settings.speck.min_views
-        tracker = self._tracker
-        return enough or tracker.lost_views(track) or tracker.seen_throughout(track)
+        """Whether it had views enough, or would have had them, had no frames been lost, or been
+        late, nobody hidden it, and the liquid not carried it away."""
+        if track.n + track.veiled >= self._decider.settings.speck.min_views or track.glimpses:
+            return True
+        return self._tracker.lost_views(track) or self._tracker.seen_throughout(track)
 
     def _hides_body(self, decision: Decision, views: TrackViews) -> bool:
         """Whether an object that would be collected has another body with it."""

@@ -42,7 +42,8 @@ from sorter.record_rows import (
 )
 
 APPLICATION_ID = 0x53_50_48_52  # "SPHR"
-SCHEMA_VERSION = 2  # 1: the journal did not say how a run ended
+# 1: the journal did not say how a run ended; 2: no detection was glimpsed.
+SCHEMA_VERSION = 3
 LENGTH = struct.Struct("<I")
 _READ_BYTES = 1 << 18
 _PACE_S = 0.02

@@ -120,10 +120,10 @@ class Scheduler:
         """A track that turned out to be nothing."""
         self._bodies.pop(object_id, None)
 
-    def due_until_ns(self, now_ns: int) -> float | None:
+    def due_until_ns(self, now_ns: int, *, within_ns: int = 0) -> float | None:
         """Until when, in liquid or host time, whichever is later, arrivals matter to what `plan`
-        may send now; None when nothing is due."""
-        due = self._due(now_ns)
+        may send now, or ``within_ns`` from now; None when nothing is due."""
+        due = self._due(now_ns + within_ns)
         if not due:
             return None
         ends_ns = [b.arrival.liquid_ns + b.arrival.error_ns for b in due]

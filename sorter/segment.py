@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from drivers.ports import Pixels
+from sorter.attention import Attention
 from sorter.background import Background, BackgroundSettings
 from sorter.detection import Detection
 from sorter.errors import InputError
@@ -60,11 +61,12 @@ class Segmenter:
         self._unlearnt: NDArray[Any] | None = None
         self.background = Background(self._grid.cells, settings.background)
 
-    def detect(self, pixels: Pixels) -> list[Detection]:
+    def detect(self, pixels: Pixels, attention: Attention | None = None) -> list[Detection]:
         """All objects of one frame; `settle` lets the background learn from it.
 
         Args:
             pixels: (height, width) of the shape and depth that the segmenter was made for.
+            attention: see `Finder.find`.
 
         Raises:
             InputError: for a frame of another shape or depth.
@@ -82,7 +84,7 @@ class Segmenter:
             background.start(estimate_background(reduced, self.pitch_um * self._grid.reduction))
         background.normalise(reduced, self._grey)
         view = View(levels, self._grey, background.level, background.gain)
-        found = self._finder.find(view)
+        found = self._finder.find(view, attention)
         self._unlearnt = reduced
         return found
 

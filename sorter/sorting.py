@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from drivers.ports import Clock, Frame
 from sorter.books import Books
 from sorter.decide import Decision, Reason
 from sorter.gaps import Gaps
+from sorter.lateness import Lateness
 from sorter.liquid import Liquid
 from sorter.object_row import object_row, telling_crops
 from sorter.oversight import Oversight
@@ -18,11 +19,12 @@ from sorter.pipeline import DecidedObject, Pipeline
 from sorter.priming import Priming
 from sorter.record_rows import FrameRow, ObjectRow
 from sorter.schedule import Scheduler
+from sorter.telling import InView, to_tell
 from sorter.track import Arrival, Track
 from sorter.view import ViewGeometry
 from sorter.whereabouts import Whereabouts
 
-_TELL_AGAIN = 4  # views after which an arrival is known better; to find it takes a while
+_SOON_NS = 50_000_000  # so long before something is due those that matter are told of, one by one
 
 
 class Sorting:
@@ -68,13 +70,11 @@ class Sorting:
         self.drain_ns: int | None = None
         self.waits_in_view = False
 
-    def take(
-        self, frame: Frame, now_ns: int, *, is_crowded: Callable[[], bool], stands: bool
-    ) -> int:
+    def take(self, frame: Frame, now_ns: int, lateness: Lateness, *, stands: bool) -> int:
         """One frame through the pipeline; returns the number of objects in it.
 
         Args:
-            is_crowded: whether more frames wait already; asked at most once.
+            lateness: of the frame.
             stands: the flow is held.
         """
         last = self._last_frame
@@ -98,7 +98,7 @@ class Sorting:
         if not self._scheduler.knows_gate(frame.exposed_ns):
             self._pipeline.doubt_times(frame.number)
         unrest_ns = self._liquid.unrest_ns(frame.exposed_ns, self._scheduler.openings)
-        result = self._pipeline.process(frame, liquid_ns, unrest_ns, is_crowded)
+        result = self._pipeline.process(frame, liquid_ns, unrest_ns, lateness)
         self._scheduler.looked(liquid_ns - frame.exposed_error_ns + self._view.crossing_ns)
         self._observe(result.in_view, liquid_ns, now_ns)
         if self.drain_ns is not None:
@@ -137,20 +137,18 @@ class Sorting:
         self._books.rulings(self._scheduler.abandon(reason), now_ns)
 
     def _observe(self, in_view: Sequence[Track], liquid_ns: float, now_ns: int) -> None:
-        """Tell the scheduler who else is coming, where something is due and they could be there."""
-        until_ns, told = self._scheduler.due_until_ns(now_ns), dict[int, int]()
+        """Tell the scheduler who else is coming, see `sorter.telling`."""
+        until_ns = self._scheduler.due_until_ns(now_ns)
+        soon_ns = self._scheduler.due_until_ns(now_ns, within_ns=_SOON_NS)
+        earliest_ns = self._view.earliest_ns
+        bodies = [InView(t.id, t.n, t.last_liquid_ns + earliest_ns(t.last_x_um)) for t in in_view]
+        tell, self._told = to_tell(bodies, self._told, until_ns, soon_ns)
         for track in in_view:
-            if until_ns is None or liquid_ns + self._view.earliest_ns(track.last_x_um) > until_ns:
-                continue
-            told[track.id] = self._told.get(track.id, -_TELL_AGAIN)
-            if track.n - told[track.id] < _TELL_AGAIN:
-                continue
-            told[track.id] = track.n
-            arrival = self._pipeline.arrival(track)
-            if arrival is not None and self._whereabouts is not None:
-                arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns)
-            self._scheduler.observe(track.id, arrival or self._view.anywhen(liquid_ns))
-        self._told = told
+            if track.id in tell:
+                arrival = self._pipeline.arrival(track)
+                if arrival is not None and self._whereabouts is not None:
+                    arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns)
+                self._scheduler.observe(track.id, arrival or self._view.anywhen(liquid_ns))
 
     def _answer_gap(self, frame: Frame, liquid_ns: float) -> int:
         """Lost frames, their number: where a body could have passed unseen, the gate stays shut."""

@@ -23,6 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from drivers.ports import Pixels
 from sorter.detection import Detection
 
+MATTERS_UM = 30.0
+"""Diameter below which a body may go anywhere."""
+
 _LEAST_MARGIN_PX = 8
 _SPREAD_PX = 8
 

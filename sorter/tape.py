@@ -23,6 +23,7 @@ from drivers.ports import (
     PumpState,
     PumpStatus,
 )
+from sorter.attention import Attention
 from sorter.detection import Detection
 from sorter.errors import CheckFailed, DispenserError, RunFault
 from sorter.guarantees import guarantees_of
@@ -201,7 +202,7 @@ class TapeVision:
             raise CheckFailed("the replay would collect an object that the run did not")
         return self._tape.step.hides.pop(0)
 
-    def detect(self, frame: Frame) -> Sequence[Detection]:
+    def detect(self, frame: Frame, attention: Attention) -> Sequence[Detection]:
         """See `Vision.detect`."""
         self._tape.pass_door("detect")
         return [unpack_detection(fields) for fields in self._tape.step.detections]

@@ -24,6 +24,7 @@ from sorter.jolts import jolted_ns
 from sorter.line import Line
 from sorter.motion import SIGMAS, Motion, fit_motion
 from sorter.pulsation import PulsationSettings
+from sorter.sighting import Moment, Sighting
 from sorter.sinking import ChannelSettings, passage_s, sinks_as_um
 
 _FITTED_VIEWS = 6  # with fewer, residuals tell nothing
@@ -122,32 +123,6 @@ class TrackSettings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """A track's detection in one frame."""
-
-    frame: int
-    x_px: float
-    y_px: float
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When a frame was exposed.
-
-    Attributes:
-        frame: its number.
-        exposed_ns, exposed_error_ns: host time, and how far it may be off.
-        liquid_ns, unrest_ns: liquid time, and how far it may be off for the valve's jitter.
-    """
-
-    frame: int
-    exposed_ns: int
-    exposed_error_ns: int
-    liquid_ns: float
-    unrest_ns: float
-
-
-@dataclass(frozen=True, slots=True)
 class Arrival:
     """When a body reaches the junction, in liquid time, with the half width of its interval."""
 
@@ -168,7 +143,8 @@ class Track:
 
     Positions are µm from the left edge of the frame, times are liquid ns counted from
     `origin_ns`. `together` counts the frames that showed it and another known body as one, `veiled`
-    those in which it was missing where a larger one was.
+    those in which it was missing where a larger one was, `glimpses` those that were too late for
+    more than its place.
     """
 
     id: int
@@ -185,6 +161,7 @@ class Track:
     missed: int = 0
     together: int = 0
     veiled: int = 0
+    glimpses: int = 0
     leaving: bool = False
     ended: bool = False
     double: bool = False
@@ -217,6 +194,13 @@ class Track:
         self.last_liquid_ns, self.last_exposed_ns = at.liquid_ns, at.exposed_ns
         self.exposed_error_ns = at.exposed_error_ns
         self.missed = 0
+
+    def glimpse(self, x_um: float, y_um: float, at: Moment) -> None:
+        """It was seen about there, and no more; once it was seen twice, the fit knows better."""
+        self.glimpses += 1
+        if self.n < 2:
+            self.last_x_um, self.last_y_um = x_um, y_um
+            self.last_liquid_ns, self.last_exposed_ns = at.liquid_ns, at.exposed_ns
 
     def fit(self) -> tuple[float, float, float, float]:
         """(x at the mean time in µm, mean time in s, speed in µm/s, standard error of the speed).

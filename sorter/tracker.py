@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sorter.attention import Place
 from sorter.crowd import Crowd
 from sorter.detection import Detection
 from sorter.entangled import came_late, is_large, moved_away_um, share_off
@@ -15,14 +16,14 @@ from sorter.foresight import Foresight
 from sorter.gaps import LostViews
 from sorter.matching import Expected, Seen, candidates, cheapest
 from sorter.pulsation import PulsationEstimator
-from sorter.track import Arrival, Moment, Sighting, Track, TrackSettings, either
+from sorter.sighting import Moment, Sighting
+from sorter.speck import MATTERS_UM
+from sorter.track import Arrival, Track, TrackSettings, either
 
 # Frames without a detection after which a track of one view ends: nobody knows how fast it is, and
 # a body that comes later would be taken for it.
 _MAX_LONE = 2
 _PUT_OFF = 8  # so many tracks may wait until there is leisure to learn from them
-# Smaller bodies may go anywhere, so the centre of what counts lies so far within a clump's outline.
-_LEAST_MEMBER_UM = 30.0
 
 
 class Tracker:
@@ -44,7 +45,7 @@ class Tracker:
         self.tracks: list[Track] = []
         self.steady_from_ns = 0
         self._to_learn: deque[Track] = deque()
-        self._foresight = Foresight(width_px, settings.channel.settled_um)
+        self._foresight = Foresight(width_px, MATTERS_UM)
         self.pulsation = self._unknown_beat()
         self._lost_views = LostViews(width_px * pitch_um / settings.max_speed_um_s * 1e9)
         self._crowd = Crowd(from_bodies=settings.crowded_from, over_s=settings.crowded_s)
@@ -82,22 +83,40 @@ class Tracker:
             if self._see(track, detection, at):
                 views.append((track, detection))
         coasting = {i for ids in merged.values() for i in ids} - matched
+        together = {i for k, ids in merged.items() if seen[k].double for i in ids} - matched
         for track in self.tracks:
-            track.together += track.id in coasting
+            track.together += track.id in together
+            track.glimpses += track.id in coasting - together
         matched |= coasting
         self._note_veiled(seen, matched, liquid_ns)
         ended = self._end(matched, liquid_ns)
         self._to_learn += ended
-        self._foresight.look((track for track, _ in views), self.tracks)
+        self._foresight.look(
+            (t for t in self.tracks if t.missed == 0 and t.n and not t.leaving), self.tracks
+        )
         return views, ended
+
+    def expected(self, liquid_ns: float) -> list[Place]:
+        """Where all that are followed are expected."""
+        places = []
+        for track in self.tracks:
+            if track.ended or track.leaving:
+                continue
+            x_um, gate_um = track.expected_um(liquid_ns)
+            within_px = gate_um / self.pitch_um if track.n < self.settings.short_views else None
+            x_px, y_px = x_um / self.pitch_um, track.last_y_um / self.pitch_um
+            places.append(Place(x_px, y_px, *track.last.bbox[2:], within_px))
+        return places
 
     def learn(self, *, at_leisure: bool = True) -> bool:
         """Look for the pump's beat in one track that ended; False when there is none.
 
         It takes about a millisecond, so it is left to a moment in which no frame waits, and
-        `at_leisure`, in which none can come; but too many tracks are not put off.
+        `at_leisure`, in which none can come; and to one in which nobody is about to leave, whose
+        arrival would have to be found anew. But too many tracks are not put off.
         """
-        if len(self._to_learn) <= (0 if at_leisure else _PUT_OFF):
+        can_wait = not at_leisure or self._foresight.is_expecting
+        if len(self._to_learn) <= (_PUT_OFF if can_wait else 0):
             return False
         track = self._to_learn.popleft()
         s = self.settings
@@ -160,7 +179,7 @@ class Tracker:
             return 0.0
         left, _, width, _ = track.last.bbox
         reach_px = max(track.last.x_px - left, left + width - track.last.x_px)
-        reach_um = reach_px * self.pitch_um - _LEAST_MEMBER_UM / 2
+        reach_um = reach_px * self.pitch_um - MATTERS_UM / 2
         speed_um_s = max(track.speed_um_s, self.settings.min_speed_um_s)
         return max(0.0, reach_um) / speed_um_s * 1e9
 
@@ -191,6 +210,9 @@ class Tracker:
         gate_um = self.settings.gate_um
         drift_ns = gate_um / companion.speed_um_s * 1e9
         beside = Arrival(theirs.liquid_ns + shift_ns, theirs.error_ns + drift_ns)
+        # What was only glimpsed came out of another's outline: of others there are views.
+        if track.n == 0:
+            return beside
         if not self.lost_views(track) and moved_away_um(track, companion) <= gate_um:
             return beside
         own = track.arrival(junction_um, beat, steady=self.saw_steady_flow(track))
@@ -267,6 +289,9 @@ class Tracker:
         if track.leaving:
             return False
         x_um, y_um = detection.x_px * self.pitch_um, detection.y_px * self.pitch_um
+        if detection.glimpsed:
+            track.glimpse(x_um, y_um, at)
+            return False
         track.add(detection, x_um, y_um, at)
         return True
 
@@ -287,6 +312,7 @@ class Tracker:
                 d.y_px * pitch_um,
                 d.diameter_um,
                 d.touches_border and self._leaves(d),
+                d.glimpsed,
             )
             for d in detections
         ]
@@ -301,7 +327,7 @@ class Tracker:
         """Detections marked double in which two or more known bodies are expected: they coast."""
         merged: dict[int, set[int]] = {}
         for i, detection in enumerate(detections):
-            if not detection.double:
+            if not (detection.double or detection.glimpsed):
                 continue
             left, top, w, h = (v * self.pitch_um for v in detection.bbox)
             inside = {

@@ -21,6 +21,7 @@ from hardware_sim.virtual_camera import VirtualClock
 from hardware_sim.virtual_link import VirtualDispenser
 from hardware_sim.virtual_rig import Trace
 from models.bundle import load_bundle
+from sorter.attention import Attention
 from sorter.build import build_controller, build_guarded_dispenser, build_pump
 from sorter.detection import Detection
 from sorter.errors import SorterError
@@ -104,7 +105,7 @@ class Bodies:
     def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
         return False
 
-    def detect(self, frame: Frame) -> list[Detection]:
+    def detect(self, frame: Frame, attention: Attention) -> list[Detection]:
         return [one for _, one in self._seen(frame)]
 
     def classify(

@@ -21,7 +21,12 @@ WIDTH_PX = 1000
 
 
 def detection(
-    x_um: float, y_um: float = 500.0, diameter_um: float = 200.0, *, double: bool = False
+    x_um: float,
+    y_um: float = 500.0,
+    diameter_um: float = 200.0,
+    *,
+    double: bool = False,
+    glimpsed: bool = False,
 ) -> Detection:
     """A round body in a frame of `WIDTH_PX`, cut off by the edge where it reaches out."""
     radius_px = diameter_um / PITCH_UM / 2
@@ -31,7 +36,7 @@ def detection(
     border = left <= 0 or right >= WIDTH_PX
     return Detection(
         x, y, np.pi * diameter_um**2 / 4, diameter_um, 0.95, 0.98, 0.9, box, border, False,
-        double, np.empty((0, 2), np.int32),
+        double, np.empty((0, 2), np.int32), glimpsed=glimpsed,
     )  # fmt: skip
 
 

@@ -115,3 +115,38 @@ def test_what_was_found_holds_until_another_view_or_beat() -> None:
     assert not foresight.knows(track, None, True)
     foresight.look([], [])
     assert not foresight.knows(track, None, True)
+
+
+def test_nothing_is_learnt_while_somebody_is_about_to_leave() -> None:
+    """What would be learnt moves the arrival that was found, and it would have to be found anew."""
+    flow = Flow(200.0, 20_000.0, 1.0, 3)
+    before = [track for number in range(90) for track in flow.frame(number)]
+    assert len(before) == 1
+    tracker = flow.tracker
+    number, x_um, learnt = 90, 100.0, list[bool]()
+    while not show(tracker, number, x_um, 200.0):
+        if x_um >= WIDTH_UM - 200.0:  # with its next step it touches the edge
+            learnt.append(tracker.learn())
+        tracker.foresee(JUNCTION_UM)
+        number, x_um = number + 1, x_um + 100.0
+    assert learnt == [False] * len(learnt) != []
+    show(tracker, number, x_um, 200.0)
+    assert tracker.learn()
+
+
+def test_who_is_only_glimpsed_on_its_last_way_is_looked_at_as_well() -> None:
+    tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
+    foresight, due = Foresight(WIDTH_PX, 90.0), list[int]()
+    for number in range(100):
+        x_um, t_ns = 150.0 + 100.0 * number, number * PERIOD_NS
+        if x_um > WIDTH_UM - 110.0:
+            break
+        seen = detection(x_um, 500.0, glimpsed=number > 8)
+        tracker.update(
+            [seen], frame=number, exposed_ns=t_ns, exposed_error_ns=0, liquid_ns=float(t_ns)
+        )
+        foresight.look(tracker.tracks, tracker.tracks)
+        if foresight.due() is not None:
+            due.append(number)
+        assert foresight.is_expecting is (number in due)
+    assert due == [number - 2, number - 1]

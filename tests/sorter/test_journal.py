@@ -42,7 +42,11 @@ def through_the_wire(step: Step) -> Step:
 
 
 def detection(
-    value: float, bbox: tuple[int, int, int, int], flag: bool, deficit_um2: float = math.nan
+    value: float,
+    bbox: tuple[int, int, int, int],
+    flag: bool,
+    deficit_um2: float = math.nan,
+    glimpsed: bool = False,
 ) -> Detection:
     return Detection(
         x_px=value,
@@ -58,20 +62,27 @@ def detection(
         double=flag,
         contour=np.zeros((3, 2), np.int32),
         deficit_um2=deficit_um2,
+        glimpsed=glimpsed,
     )
 
 
-@given(REAL, st.tuples(*[st.integers(0, 5000)] * 4), st.booleans(), REAL)
+@given(REAL, st.tuples(*[st.integers(0, 5000)] * 4), st.booleans(), REAL, st.booleans())
 def test_detections_come_back(
-    value: float, bbox: tuple[int, int, int, int], flag: bool, deficit_um2: float
+    value: float, bbox: tuple[int, int, int, int], flag: bool, deficit_um2: float, glimpsed: bool
 ) -> None:
-    one = detection(value, bbox, flag, deficit_um2)
+    one = detection(value, bbox, flag, deficit_um2, glimpsed)
     step = through_the_wire(Step(1, detections=[pack_detection(one)]))
     back = unpack_detection(step.detections[0])
     assert pack_detection(back) == pack_detection(one)
     assert (back.x_px, back.bbox, back.double) == (value, bbox, flag)
-    assert back.deficit_um2 == deficit_um2
+    assert (back.deficit_um2, back.glimpsed) == (deficit_um2, glimpsed)
     assert back.contour.shape == (0, 2)
+
+
+def test_detections_of_older_records_were_outlined() -> None:
+    packed = pack_detection(detection(1.0, (0, 0, 1, 1), True, 2.0))[:-1]
+    back = unpack_detection(through_the_wire(Step(1, detections=[packed])).detections[0])
+    assert (back.deficit_um2, back.glimpsed) == (2.0, False)
 
 
 def test_a_deficit_that_was_not_measured_stays_so() -> None:

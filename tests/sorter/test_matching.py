@@ -16,11 +16,16 @@ LATERAL_UM = 50.0
 
 
 def cost_of(
-    x_um: float = 0.0, y_um: float = 0.0, diameter_um: float = 200.0, *, leaves: bool = False
+    x_um: float = 0.0,
+    y_um: float = 0.0,
+    diameter_um: float = 200.0,
+    *,
+    leaves: bool = False,
+    rough: bool = False,
 ) -> float:
     """Of a detection so far from a track of 200 µm, with gates of 100 and 50 µm."""
     expected = Expected(1_000.0, 100.0, 300.0, 200.0)
-    seen = Seen(1_000.0 + x_um, 300.0 + y_um, diameter_um, leaves)
+    seen = Seen(1_000.0 + x_um, 300.0 + y_um, diameter_um, leaves, rough)
     near = candidates([expected], [seen], lateral_gate_um=LATERAL_UM)
     return near[0].cost if near else INF
 
@@ -41,6 +46,11 @@ def test_outside_a_gate_nothing_matches() -> None:
 def test_what_leaves_may_lag_by_a_radius_and_be_of_any_size() -> None:
     assert cost_of(x_um=-150.0, leaves=True) < 1.0
     assert cost_of(diameter_um=20.0, leaves=True) == 0.0
+
+
+def test_what_is_rough_is_of_any_size_but_where_it_is() -> None:
+    assert cost_of(diameter_um=20.0, rough=True) == 0.0
+    assert cost_of(x_um=-150.0, rough=True) == INF
 
 
 PAIRS = {
@@ -67,7 +77,7 @@ def test_cheapest_pairs(case: str) -> None:
 PLACES = st.floats(0.0, 2_000.0)
 SIZES = st.floats(20.0, 500.0)
 EXPECTED = st.builds(Expected, PLACES, st.floats(30.0, 400.0), st.floats(0.0, 800.0), SIZES)
-SEEN = st.builds(Seen, PLACES, st.floats(0.0, 800.0), SIZES, st.booleans())
+SEEN = st.builds(Seen, PLACES, st.floats(0.0, 800.0), SIZES, st.booleans(), st.booleans())
 
 
 @given(st.lists(EXPECTED, max_size=6), st.lists(SEEN, max_size=6))
@@ -79,10 +89,10 @@ def test_candidates_are_those_of_the_whole_table(
         assert candidates(expected, seen, lateral_gate_um=LATERAL_UM) == []
         return
     x, gate, y, size = np.array(expected).T[:, :, None]
-    seen_x, seen_y, seen_size, leaves = np.array(seen, float).T
+    seen_x, seen_y, seen_size, leaves, rough = np.array(seen, float).T
     along = (x - seen_x) / np.where(leaves, gate + size / 2, gate)
     across = (y - seen_y) / LATERAL_UM
-    growth = np.where(leaves, 0.0, np.log(size / seen_size) / math.log(GROWTH))
+    growth = np.where((leaves + rough) > 0, 0.0, np.log(size / seen_size) / math.log(GROWTH))
     cost = along**2 + across**2 + growth**2 / 4
     cost[np.abs(np.stack([along, across, growth])).max(axis=0) > 1.0] = INF
     found = candidates(expected, seen, lateral_gate_um=LATERAL_UM)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from drivers.ports import Frame
 from models.votes import VoteSettings
+from sorter.attention import Attention
 from sorter.decide import Decider, DecideSettings, OutletSettings, Reason
 from sorter.detection import Detection
 from sorter.pipeline import DecidedObject, Pipeline
@@ -32,6 +33,7 @@ class Seen:
 
     bodies: int
     hides: bool = False
+    glimpsed_in: Collection[int] = ()
     judged: list[list[int]] = field(default_factory=list)
     judged_in: list[int] = field(default_factory=list)
 
@@ -41,11 +43,12 @@ class Seen:
     def hides_body(self, crops: Sequence[NDArray[np.uint8]], diameter_um: float) -> bool:
         return self.hides
 
-    def detect(self, frame: Frame) -> list[Detection]:
+    def detect(self, frame: Frame, attention: Attention) -> list[Detection]:
         x_um = 150.0 + SPEED_UM_S * frame.exposed_ns * 1e-9
         if x_um > WIDTH_PX * PITCH_UM + 100:
             return []
-        return [detection(x_um, 250.0 * (i + 1)) for i in range(self.bodies)]
+        glimpsed = frame.number in self.glimpsed_in
+        return [detection(x_um, 250.0 * (i + 1), glimpsed=glimpsed) for i in range(self.bodies)]
 
     def classify(
         self, frame: Frame, detections: Sequence[Detection]
@@ -62,7 +65,7 @@ class Seen:
 class Failing(Seen):
     """The first body is 0.5 mm ahead; the network fails when it alone has left the view."""
 
-    def detect(self, frame: Frame) -> list[Detection]:
+    def detect(self, frame: Frame, attention: Attention) -> list[Detection]:
         x_um = 150.0 + SPEED_UM_S * frame.exposed_ns * 1e-9
         ways = [(x_um + 500.0, 250.0), (x_um, 600.0)]
         return [detection(x, y) for x, y in ways if x < WIDTH_PX * PITCH_UM + 90]
@@ -73,6 +76,16 @@ class Failing(Seen):
         if len(detections) < 2 and self.judged:
             raise RuntimeError("the network failed")
         return super().classify(frame, detections)
+
+
+class Late:
+    """Each frame is late."""
+
+    def is_late(self, need_ns: int) -> bool:
+        return True
+
+    def is_crowded(self) -> bool:
+        return True
 
 
 def pipeline_of(vision: Seen, *, at_once: int = 2) -> Pipeline:
@@ -90,7 +103,7 @@ def pipeline_of(vision: Seen, *, at_once: int = 2) -> Pipeline:
 def take(pipeline: Pipeline, number: int, *, crowded: bool = False) -> list[DecidedObject]:
     at_ns = number * PERIOD_NS
     frame = Frame(NO_PIXELS, number, at_ns, 0, at_ns)
-    return pipeline.process(frame, float(at_ns), is_crowded=lambda: crowded).decided
+    return pipeline.process(frame, float(at_ns), lateness=Late() if crowded else None).decided
 
 
 def run(vision: Seen, *, crowded: bool = False, at_once: int = 2) -> list[DecidedObject]:
@@ -142,3 +155,27 @@ def test_a_healthy_body_with_another_in_it_goes_to_rest(
 ) -> None:
     (decided,) = run(Seen(1, hides=hides))
     assert (decided.decision.outlet, decided.decision.reason) == (outlet, reason)
+
+
+@pytest.mark.parametrize(
+    ("glimpsed", "outlet", "reason"),
+    [
+        ("none", "collect", Reason.HEALTHY),
+        ("most", "collect", Reason.HEALTHY),
+        ("all but five", "waste", Reason.UNSEEN),
+        ("all", "waste", Reason.UNSEEN),
+    ],
+)
+def test_who_was_outlined_less_than_six_times_is_not_collected(
+    glimpsed: str, outlet: str, reason: Reason
+) -> None:
+    numbers = {
+        "none": range(0),
+        "most": range(10, 40),
+        "all but five": range(5, 40),
+        "all": range(40),
+    }[glimpsed]
+    vision = Seen(1, glimpsed_in=numbers)
+    (decided,) = run(vision)
+    assert (decided.decision.outlet, decided.decision.reason) == (outlet, reason)
+    assert not set(vision.judged_in) & set(numbers)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from sorter.beat import Beat
 from sorter.pulsation import PulsationEstimator, PulsationSettings
-from sorter.track import Moment, Track, TrackSettings
+from sorter.sighting import Moment
+from sorter.track import Track, TrackSettings
 from tests.sorter.loop_parts import detection
 
 Array = NDArray[np.float64]

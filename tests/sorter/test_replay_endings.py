@@ -16,6 +16,7 @@ from drivers import protocol as wire
 from drivers.ports import Camera, Frame
 from hardware_sim.virtual_link import VirtualDispenser
 from models.bundle import load_bundle
+from sorter.attention import Attention
 from sorter.detection import Detection
 from sorter.errors import CameraError, CheckFailed, HardwareError, SorterError
 from sorter.faults import FaultSettings
@@ -101,9 +102,9 @@ class VisionThatFails:
         if self._left < 0:
             raise HardwareError("the graphics card is gone")
 
-    def detect(self, frame: Frame) -> Sequence[Detection]:
+    def detect(self, frame: Frame, attention: Attention) -> Sequence[Detection]:
         self._enter("detect")
-        return self._vision.detect(frame)
+        return self._vision.detect(frame, attention)
 
     def classify(
         self, frame: Frame, detections: Sequence[Detection]

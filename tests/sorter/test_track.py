@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pytest
 
 from sorter.entangled import came_late
-from sorter.track import Sighting, Track, TrackSettings
+from sorter.sighting import Sighting
+from sorter.track import Track, TrackSettings
 from sorter.tracker import Tracker
 from tests.sorter.loop_parts import PITCH_UM, WIDTH_PX, detection
 
@@ -19,8 +22,10 @@ def follow(
     hidden: frozenset[int] = frozenset(),
     frames: int = 200,
     noise_um: float = 0.0,
+    glimpsed: Collection[int] = (),
 ) -> tuple[Tracker, list[Track]]:
-    """Bodies as (start µm, speed µm/s, y µm, diameter µm); returns the tracks that ended."""
+    """Bodies as (start µm, speed µm/s, y µm, diameter µm); returns the tracks that ended. What is
+    `glimpsed` in a frame is off by 5 µm, and looks a fifth larger."""
     tracker = Tracker(TrackSettings(), pitch_um=PITCH_UM, width_px=WIDTH_PX)
     rng = np.random.default_rng(1)
     ended: list[Track] = []
@@ -30,7 +35,10 @@ def follow(
         for start, speed, y, diameter in bodies:
             x = start + speed * t_ns * 1e-9 + rng.normal(0, noise_um)
             if -diameter / 2 < x < WIDTH_PX * PITCH_UM + diameter / 2 and number not in hidden:
-                seen.append(detection(x, y, diameter))
+                if number in glimpsed:
+                    seen.append(detection(x + 5.0, y - 5.0, 1.2 * diameter, glimpsed=True))
+                else:
+                    seen.append(detection(x, y, diameter))
         _, gone = tracker.update(
             seen, frame=number, exposed_ns=t_ns, exposed_error_ns=0, liquid_ns=float(t_ns)
         )
