@@ -83,10 +83,8 @@ class Tracker:
             if self._see(track, detection, at):
                 views.append((track, detection))
         coasting = {i for ids in merged.values() for i in ids} - matched
-        together = {i for k, ids in merged.items() if seen[k].double for i in ids} - matched
         for track in self.tracks:
-            track.together += track.id in together
-            track.glimpses += track.id in coasting - together
+            track.together += track.id in coasting
         matched |= coasting
         self._note_veiled(seen, matched, liquid_ns)
         ended = self._end(matched, liquid_ns)
@@ -324,7 +322,8 @@ class Tracker:
     def _merged(
         self, detections: Sequence[Detection], expected: Sequence[Expected]
     ) -> dict[int, set[int]]:
-        """Detections marked double in which two or more known bodies are expected: they coast."""
+        """Detections that may be several bodies, marked double or only glimpsed, in which two or
+        more known ones are expected: they coast."""
         merged: dict[int, set[int]] = {}
         for i, detection in enumerate(detections):
             if not (detection.double or detection.glimpsed):

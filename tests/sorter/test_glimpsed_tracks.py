@@ -46,6 +46,6 @@ def test_two_known_bodies_in_one_glimpse_coast() -> None:
             seen, frame=number, exposed_ns=t_ns, exposed_error_ns=0, liquid_ns=float(t_ns)
         )
         if number == 13:
-            assert [track.together for track in tracker.tracks] == [0, 0]
-            assert [track.glimpses for track in tracker.tracks] == [4, 4]
+            assert [track.together for track in tracker.tracks] == [4, 4]
+            assert [track.glimpses for track in tracker.tracks] == [0, 0]
     assert {track.id for track in tracker.tracks} == {1, 2}
