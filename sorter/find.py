@@ -82,7 +82,8 @@ class View(NamedTuple):
 
 
 class Finder:
-    """Finds bodies in frames of one shape and pitch. Keeps buffers, no history."""
+    """Finds bodies in frames of one shape and pitch. Keeps buffers, and whose turn it is in late
+    frames; no other history."""
 
     def __init__(self, settings: FindSettings, *, pitch_um: float, grid: Grid) -> None:
         self.settings = settings

@@ -1,8 +1,7 @@
 """How late a frame is: whether it can still be dealt with thoroughly.
 
 A frame that is late, or that keeps others waiting, is gone through quickly: bodies that are known
-are only glimpsed in it (`sorter.attention`), most are not judged, and few of those in view are told
-of again. So the loop catches up, and its delay stays bounded whatever is in view.
+are only glimpsed in it (`sorter.attention`), and most are not judged. So the loop catches up.
 """
 
 from __future__ import annotations
