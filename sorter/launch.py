@@ -27,6 +27,7 @@ from sorter.processes import (
     leave_first_core,
     return_to_cores,
     single_threaded,
+    wake_on_time,
 )
 from sorter.record import EndReason, Recorder
 from sorter.settings import RigSettings
@@ -232,6 +233,7 @@ def _main(rig: RigSettings, toml: str, connection: Connection) -> None:
     from sorter.runner import run_rig  # the parent doesn't need what this loads
 
     ignore_interrupts()
+    wake_on_time()
 
     orders = _Orders(connection)
 

@@ -1,10 +1,11 @@
-"""Cores that the display leaves to the loop, and gets back."""
+"""Cores that the display leaves to the loop, and gets back; and timers that come on time."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +29,18 @@ def test_the_first_core_is_left_and_taken_again() -> None:
         assert (int(left), has_first) == (int(cores) - 1, "False")
     else:
         assert (left, has_first) == ("1", "True")
+
+
+SLACK = Path("/proc/self/timerslack_ns")
+AWAKE = """
+from pathlib import Path
+from sorter.processes import wake_on_time
+wake_on_time()
+print(Path("/proc/self/timerslack_ns").read_text())
+"""
+
+
+@pytest.mark.skipif(not SLACK.exists(), reason="only Linux has a slack of timers")
+def test_timers_come_on_time() -> None:
+    done = subprocess.run([sys.executable, "-c", AWAKE], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 1
