@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,18 +46,6 @@ class Detection:
     contour: NDArray[np.int32]
     deficit_um2: float = math.nan
     glimpsed: bool = False
-
-
-def magnified(detection: Detection, scale: int) -> Detection:
-    """A detection of an image that was reduced by ``scale``, in pixels of the original."""
-    x, y, width, height = detection.bbox
-    return replace(
-        detection,
-        x_px=(detection.x_px + 0.5) * scale - 0.5,
-        y_px=(detection.y_px + 0.5) * scale - 0.5,
-        bbox=(x * scale, y * scale, width * scale, height * scale),
-        contour=detection.contour * scale + scale // 2,
-    )
 
 
 def glimpse(

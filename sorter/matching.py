@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 GROWTH = 2.5  # a body's diameter changes by less than this factor from view to view
 _GROWTH_WEIGHT = 0.25
+_HAIR = 1.000001
 
 
 class Expected(NamedTuple):
@@ -48,7 +49,11 @@ def candidates(
     """All pairs within the gates, cheapest first."""
     found = []
     for row, track in enumerate(expected):
+        # Most pairs are out of any reach; the hair more is for what rounding does to the rest.
+        x_um, reach_um = track.x_um, (track.gate_um + track.diameter_um / 2) * _HAIR
         for column, one in enumerate(seen):
+            if abs(one.x_um - x_um) > reach_um:
+                continue
             cost = _cost(track, one, lateral_gate_um)
             if cost is not None:
                 found.append(Candidate(cost, row, column))

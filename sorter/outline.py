@@ -117,21 +117,29 @@ def describe(
     pitch_um: float,
     grey_ratio: float,
     shape: tuple[int, int],
+    scale: int = 1,
     split: bool = False,
     double: bool = False,
 ) -> Detection:
-    """The detection that an outline stands for.
+    """The detection that an outline stands for, in pixels of the frame.
 
     Args:
-        outline: in frame pixels.
-        pitch_um: µm per pixel.
+        outline: in pixels of an image.
+        pitch_um: µm per pixel of that image.
         grey_ratio: mean grey inside / background around.
-        shape: (height, width) of the frame.
+        shape: (height, width) of that image.
+        scale: pixels of the frame in one of the image's, along one axis.
         split: whether it was cut from a body that touched another.
         double: whether it holds two or more bodies.
     """
     contour, area, perimeter, solidity, _, x, y, box = outline
     area_um2 = area * pitch_um * pitch_um
+    at_border = outline.at_border(shape)
+    if scale > 1:
+        x, y = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
+        left, top, width, height = box
+        box = left * scale, top * scale, width * scale, height * scale
+        contour = contour * scale + scale // 2
     return Detection(
         x_px=x,
         y_px=y,
@@ -141,7 +149,7 @@ def describe(
         solidity=solidity,
         grey_ratio=grey_ratio,
         bbox=box,
-        touches_border=outline.at_border(shape),
+        touches_border=at_border,
         split=split,
         double=double,
         contour=contour[:, 0, :],

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sorter.detection import Detection, magnified
+from sorter.detection import Detection
 from sorter.masks import close_along_border, contours_of, filled, without_threads
 from sorter.outline import Contour, Outline, describe, measure, pixel_area
 from sorter.touching import Part, TouchingSettings, round_outline, separate
@@ -137,8 +137,9 @@ class Refiner:
         """Whether no other region, of this resolution or another one, held this outline."""
         x, y, w, h = cv2.boundingRect(contour)
         centre = (x + w / 2) * self._scale, (y + h / 2) * self._scale
-        if any(math.dist(centre, other) < _SAME_PX for other in seen):
-            return False
+        for other in seen:
+            if math.dist(centre, other) < _SAME_PX:
+                return False
         seen.append(centre)
         return True
 
@@ -230,10 +231,11 @@ class Refiner:
                 pitch_um=self._pitch_um,
                 grey_ratio=inside / region.background,
                 shape=self._shape,
+                scale=self._scale,
                 split=split,
                 double=part.double,
             )
-            found.append(detection if self._scale == 1 else magnified(detection, self._scale))
+            found.append(detection)
 
     def _parts(self, contour: Contour) -> list[Part]:
         """Take threads off, then cut at necks."""

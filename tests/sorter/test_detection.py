@@ -1,4 +1,4 @@
-"""Detections of a reduced image, in pixels of the original."""
+"""Detections of a reduced image, in pixels of the frame."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from sorter.detection import magnified
 from sorter.outline import describe, measure
 
 PITCH_UM = 1.73
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-def test_a_magnified_detection_lies_where_it_would_have_been_found(scale: int) -> None:
+def test_a_detection_of_a_reduced_image_lies_where_it_would_have_been_found(scale: int) -> None:
     """A rectangle that fills whole pixels of the reduced image."""
     full = np.zeros((256, 320), np.uint8)
     full[64:128, 96:224] = 255
@@ -26,14 +25,12 @@ def test_a_magnified_detection_lies_where_it_would_have_been_found(scale: int) -
         grey_ratio=0.5,
         shape=full.shape,
     )
-    found = magnified(
-        describe(
-            measure(np.asarray(small, np.int32)),
-            pitch_um=PITCH_UM * scale,
-            grey_ratio=0.5,
-            shape=reduced.shape,
-        ),
-        scale,
+    found = describe(
+        measure(np.asarray(small, np.int32)),
+        pitch_um=PITCH_UM * scale,
+        grey_ratio=0.5,
+        shape=reduced.shape,
+        scale=scale,
     )
     assert (found.x_px, found.y_px) == pytest.approx((expected.x_px, expected.y_px))
     assert found.bbox == expected.bbox
