@@ -21,7 +21,7 @@ from hardware_sim.dispenser_model import SimDispenserSettings
 from hardware_sim.gate_log import read_gate_log
 from hardware_sim.scene_settings import FeedSettings, SceneSettings, dump_scene
 from hardware_sim.truth_log import read_truth
-from hardware_sim.verdict import TrackRow, in_time, judge
+from hardware_sim.verdict import TrackRow, judge
 from sorter.errors import UsageError
 from sorter.files import write_atomic
 from sorter.junction import JunctionWatchSettings
@@ -161,8 +161,7 @@ def demo_truth(folder: Path, reader: RecordReader) -> tuple[dict[str, Any], int]
             sightings=[(s.frame_number, s.x_px, s.y_px) for s in reader.sightings(o.row.id)],
             outlet=o.outlet,
             reason=o.reason,
-            commanded=o.sent_ns is not None and in_time(o.refused),
-            served=o.sent_ns is not None and o.refused is None,
+            commanded=o.sent_ns is not None and o.refused is None,
         )
         for o in reader.objects()
     ]

@@ -83,7 +83,7 @@ def tracks_of(log: RigLog) -> list[TrackRow]:
             places = [(index_of[n], x, y) for n, x, y in row.sightings]
             commanded = row.object_id in asked
             number = run.number * _OBJECT_IDS + row.object_id
-            rows.append(TrackRow(number, places, row.outlet, row.reason, commanded, row.served))
+            rows.append(TrackRow(number, places, row.outlet, row.reason, commanded))
     return rows
 
 

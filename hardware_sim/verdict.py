@@ -18,7 +18,6 @@ from hardware_sim.truth_log import BodyTruth, Truth
 
 UNSAFE_FROM_UM = 30.0
 COLLECT = "collect"
-TOO_LATE = frozenset({"LATE", "MISSED"})
 # Words of sorter.decide that don't count an object as a spheroid.
 _FRAGMENTS = frozenset({"speck", "too_small", "unseen"})
 # Those that a healthy spheroid gets only when it was judged wrongly.
@@ -37,8 +36,7 @@ class TrackRow:
         sightings: (frame number, x_px, y_px) of its detections.
         outlet: the outlet that was decided in the end.
         reason: why, a word of ``sorter.decide``.
-        commanded: a command for it went out in time, see `in_time`.
-        served: and was neither refused nor withdrawn.
+        commanded: a command that serves it went out and wasn't refused.
     """
 
     object_id: int
@@ -46,17 +44,6 @@ class TrackRow:
     outlet: str
     reason: str
     commanded: bool
-    served: bool
-
-
-def in_time(refused: str | None) -> bool:
-    """Whether a command that went out tells of a decision that was made in time: the device may
-    have refused it, or the host withdrawn it, but not for being late.
-
-    Args:
-        refused: the device's word for why it never acted on it, or ``cancelled``; None: it did.
-    """
-    return refused not in TOO_LATE
 
 
 def match_tracks(
@@ -108,11 +95,9 @@ def judge(
       ``recall_by_phenotype`` splits it.
     * ``healthy_loss``: share of the healthy single spheroids that were seen and then judged
       unhealthy, unsure, no spheroid, or as hiding another body.
-    * ``unsafe``: bodies of 30 µm or more in collect without a decision of their own, made and
-      commanded in time, that says so; ``unsafe_bodies`` are their numbers. Members of a touching
-      pair that passed for one body are ``doubles_unseen`` (counted in pairs) instead, of
-      ``doubles`` touching pairs. ``by_others_opening`` are those in collect that were decided so
-      in time, but whose own command was refused or withdrawn afterwards.
+    * ``unsafe``: bodies of 30 µm or more in collect without a commanded decision of their own that
+      says so; ``unsafe_bodies`` are their numbers. Members of a touching pair that passed for one
+      body are ``doubles_unseen`` (counted in pairs) instead, of ``doubles`` touching pairs.
     * ``seen_twice``, ``not_seen``: of ``units`` (a single spheroid or a touching group) those with
       more tracks than members, and with none. Fragments and satellites of a falling-apart spheroid
       are objects of their own; only tracks that counted as a spheroid make it seen twice.
@@ -131,7 +116,10 @@ def judge(
     passed = [b for b in truth.bodies if b.junction_ns is not None]
     outlets = {b.body: outlet_at(edges, b.junction_ns or 0) for b in passed}
     unsafe, doubles_unseen = _unsafe(passed, outlets, matched)
-    counted = [b for b in truth.bodies if _counts(b, until_ns, matched.get(b.body, ()))]
+    stopping = {
+        number for number, theirs in matched.items() if any(t.reason == "stopping" for t in theirs)
+    }
+    counted = [b for b in truth.bodies if _counts(b, until_ns) and b.body not in stopping]
     spheroids = [b for b in counted if b.kind == "spheroid"]
     arrived = [b for b in spheroids if not b.lost]
     return {
@@ -141,7 +129,6 @@ def judge(
         "healthy_loss": _healthy_loss(spheroids, matched),
         "unsafe": len(unsafe),
         "unsafe_bodies": unsafe,
-        "by_others_opening": _by_others_opening(passed, outlets, matched),
         "doubles": sum(len(group) == 2 for group in _units(arrived)),
         "doubles_unseen": len(doubles_unseen),
         **_seen(spheroids, matched),
@@ -149,9 +136,7 @@ def judge(
     }
 
 
-def _counts(body: BodyTruth, until_ns: int | None, theirs: Sequence[TrackRow]) -> bool:
-    if any(track.reason == "stopping" for track in theirs):
-        return False
+def _counts(body: BodyTruth, until_ns: int | None) -> bool:
     if body.lost:
         return True
     if body.junction_ns is None:
@@ -237,21 +222,6 @@ def _unsafe(
         else:
             unsafe += alone
     return sorted(unsafe), sorted(unseen)
-
-
-def _by_others_opening(
-    passed: Sequence[BodyTruth],
-    outlets: Mapping[int, str],
-    matched: Mapping[int, list[TrackRow]],
-) -> int:
-    """How many are in collect by a decision of their own, but by no command of their own."""
-    count = 0
-    for body in passed:
-        decided = [t for t in matched.get(body.body, ()) if t.outlet == COLLECT and t.commanded]
-        count += (
-            outlets[body.body] == COLLECT and bool(decided) and not any(t.served for t in decided)
-        )
-    return count
 
 
 def _seen(spheroids: Sequence[BodyTruth], matched: Mapping[int, list[TrackRow]]) -> dict[str, int]:

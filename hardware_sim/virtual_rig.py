@@ -27,7 +27,7 @@ from hardware_sim.optical_gates import optical_gates_of
 from hardware_sim.scene import Scene
 from hardware_sim.scene_settings import SceneSettings
 from hardware_sim.truth_log import read_truth
-from hardware_sim.verdict import TrackRow, in_time, judge
+from hardware_sim.verdict import TrackRow, judge
 from hardware_sim.virtual_camera import VirtualCamera, VirtualClock
 from hardware_sim.virtual_link import VirtualDispenser
 from sorter.build import build_controller, build_vision, load_model
@@ -55,7 +55,7 @@ class Trace:
     objects: dict[int, ObjectRow] = field(default_factory=dict)
     changes: dict[int, ObjectUpdate] = field(default_factory=dict)
     commands: list[CommandRow] = field(default_factory=list)
-    refused: dict[int, str] = field(default_factory=dict)
+    refused: set[int] = field(default_factory=set)
     events: list[EventRow] = field(default_factory=list)
     frames: int = 0
     _hash: Any = field(default_factory=hashlib.sha256)
@@ -94,7 +94,7 @@ class Trace:
     def update_command(self, row: CommandUpdate) -> None:
         """News of a command."""
         if row.refused is not None:
-            self.refused[row.id] = row.refused
+            self.refused.add(row.id)
         self._digest(row)
 
     def event(self, row: EventRow) -> None:
@@ -114,7 +114,7 @@ class Trace:
 
     def tracks(self) -> list[TrackRow]:
         """Objects as the verdict wants them."""
-        sent = {c.object_id: self.refused.get(c.id) for c in self.commands}
+        commanded = {c.object_id for c in self.commands if c.id not in self.refused}
         rows: list[TrackRow] = []
         for row in self.objects.values():
             change = self.changes.get(row.id)
@@ -124,8 +124,7 @@ class Trace:
                     sightings=[(s.frame_number, s.x_px, s.y_px) for s in row.sightings],
                     outlet=change.changed_outlet if change else row.outlet,
                     reason=change.changed_reason if change else row.reason,
-                    commanded=row.id in sent and in_time(sent[row.id]),
-                    served=row.id in sent and sent[row.id] is None,
+                    commanded=row.id in commanded,
                 )
             )
         return rows

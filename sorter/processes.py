@@ -96,10 +96,8 @@ def wake_on_time() -> None:
     Linux lets a timer come 50 µs late by default, to save power: half as long again as the loop
     wants to sleep between two looks at the camera. Elsewhere nothing is done.
     """
-    slack = Path("/proc/self/timerslack_ns")
-    with contextlib.suppress(OSError):
-        if slack.exists():
-            slack.write_text("1")
+    with contextlib.suppress(OSError):  # there is no such file elsewhere
+        Path("/proc/self/timerslack_ns").write_text("1")
 
 
 def leave_first_core() -> set[int]:

@@ -7,7 +7,7 @@ import pytest
 
 from hardware_sim.gate_log import GateEdge
 from hardware_sim.truth_log import BodyTruth, Truth
-from hardware_sim.verdict import TrackRow, in_time, judge
+from hardware_sim.verdict import TrackRow, judge
 
 MS = 1_000_000
 PITCH_UM = 2.0
@@ -43,17 +43,11 @@ def sick(number: int, junction_ms: int, phenotype: str = "hollow") -> BodyTruth:
 
 
 def track(
-    number: int,
-    at: int,
-    outlet: str,
-    reason: str = "healthy",
-    commanded: bool = True,
-    served: bool | None = None,
+    number: int, at: int, outlet: str, reason: str = "healthy", commanded: bool = True
 ) -> TrackRow:
     """A track that lies on body ``at``, a few pixels off."""
     sightings = [(f, 104.0 + 20 * f, 100.0 * at - 3.0) for f in range(4)]
-    served = commanded if served is None else served
-    return TrackRow(number, sightings, outlet, reason, commanded, served)
+    return TrackRow(number, sightings, outlet, reason, commanded)
 
 
 def ask(bodies: list[BodyTruth], tracks: list[TrackRow], **more: Any) -> dict[str, Any]:
@@ -97,21 +91,6 @@ CASES: dict[str, tuple[list[BodyTruth], list[TrackRow], dict[str, Any]]] = {
         [body(1, IN)],
         [track(1, 1, "collect", commanded=False)],
         {"unsafe": 1},
-    ),
-    "in collect by another's opening, its own command withdrawn": (
-        [body(1, IN)],
-        [track(1, 1, "collect", served=False)],
-        {"unsafe": 0, "by_others_opening": 1},
-    ),
-    "in collect by its own opening": (
-        [body(1, IN)],
-        [COLLECTED],
-        {"unsafe": 0, "by_others_opening": 0},
-    ),
-    "withdrawn, and in waste": (
-        [body(1, OUT)],
-        [track(1, 1, "collect", served=False)],
-        {"unsafe": 0, "by_others_opening": 0},
     ),
     "collected debris of 30 µm": (
         [body(1, IN, kind="debris", health=None, diameter_um=30.0)],
@@ -213,25 +192,13 @@ def test_what_comes_after_the_end_of_the_run_is_not_counted_but_must_be_safe() -
     assert (late["objects"], late["unsafe"]) == (0, 1)
 
 
-@pytest.mark.parametrize(
-    ("refused", "expected"),
-    [(None, True), ("cancelled", True), ("FULL", True), ("LATE", False), ("MISSED", False)],
-)
-def test_what_the_device_found_too_late_was_not_decided_in_time(
-    refused: str | None, expected: bool
-) -> None:
-    assert in_time(refused) is expected
-
-
 def test_a_track_goes_to_the_body_that_it_lies_on_most() -> None:
     """Two bodies pass each other; the track stays on the second."""
     crossing = [
         body(1, OUT, positions=[(f, 100.0 + 60 * f, 100.0) for f in range(6)]),
         body(2, IN, positions=[(f, 200.0 + 20 * f, 110.0) for f in range(6)]),
     ]
-    on_second = TrackRow(
-        7, [(f, 201.0 + 20 * f, 111.0) for f in range(6)], "collect", "x", True, True
-    )
+    on_second = TrackRow(7, [(f, 201.0 + 20 * f, 111.0) for f in range(6)], "collect", "x", True)
     found = ask(crossing, [on_second])
     assert (found["unsafe"], found["not_seen"]) == (0, 1)
     assert [row["object_ids"] for row in found["outlets"]] == [[], [7]]
