@@ -6,23 +6,18 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import cv2
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from sorter.attention import Attention, Full
 from sorter.background import BACKGROUND_LEVEL
+from sorter.coarse import buffers_for, search
 from sorter.detection import Detection, glimpse
 from sorter.grid import Grid
-from sorter.masks import outer_contours_of, shrink
-from sorter.outline import Contour
-from sorter.refine import MARGIN_CELLS, Box, Centres, Coarse, Refiner
+from sorter.refine import Box, Centres, Coarse, Refiner
 from sorter.speck import MATTERS_UM
 from sorter.touching import TouchingSettings
 
-_SQUARE = np.ones((3, 3), np.uint8)
-_EMPTY_CELLS = MARGIN_CELLS + 1
 _SAME_CELLS = 1.5
 
 
@@ -96,11 +91,10 @@ class Finder:
         # What is large enough darkens this many cells in a row, however it lies on them.
         self._least_cells = max(2, math.ceil(settings.min_diameter_um / self._cell_um))
         self._rim_cells = max(1, round(settings.rim_um / pitch_um / grid.reduction))
-        self._mask = np.empty(grid.cells, np.uint8)
-        self._pale_core = np.empty(grid.cells, np.uint8)
+        self._buffers = buffers_for(*grid.cells)
         self._has_pale = False
         self._turn = 0
-        self.occupied = np.zeros(grid.cells, np.uint8)
+        self.occupied = self._buffers.occupied
         """(cells) uint8, 255 where the last frame held a body, with a margin."""
 
     def find(self, view: View, attention: Attention | None = None) -> list[Detection]:
@@ -116,7 +110,9 @@ class Finder:
         if not boxes:
             return []
         attention = attention or Full()
-        coarse = Coarse(self._mask, self._pale_core, self._has_pale, view.level, view.gain)
+        coarse = Coarse(
+            self._buffers.mask, self._buffers.pale_core, self._has_pale, view.level, view.gain
+        )
         found: list[Detection] = []
         seen: Centres = []
         is_short = False
@@ -185,63 +181,11 @@ class Finder:
 
     def _coarse(self, grey: NDArray[Any]) -> list[Box]:
         """Boxes in cells; leaves `occupied` and the cores of pale bodies behind."""
-        mask, settings = self._mask, self.settings
+        settings, buffers = self.settings, self._buffers
         low = math.ceil(BACKGROUND_LEVEL * (1.0 - settings.dark_contrast))
         high = math.floor(BACKGROUND_LEVEL * (1.0 + settings.bright_contrast))
-        cv2.inRange(grey, low, high, mask)
-        cv2.bitwise_not(mask, mask)
-        self.occupied.fill(0)
-        x, y, w, h = cv2.boundingRect(mask)
-        if w == 0:
-            return []
-        # The rest of the view is empty; what is in it stays inside the box whatever is done.
-        left, top = max(0, x - _EMPTY_CELLS), max(0, y - _EMPTY_CELLS)
-        part = slice(top, y + h + _EMPTY_CELLS), slice(left, x + w + _EMPTY_CELLS)
-        part_mask = mask[part]
-        cv2.morphologyEx(part_mask, cv2.MORPH_CLOSE, _SQUARE, part_mask)
-        found, has_holes = outer_contours_of(part_mask, (left, top))
-        boxes = [cv2.boundingRect(contour) for contour in found]
-        if self._close_at_border(mask, found, boxes):
-            found, has_holes = outer_contours_of(part_mask, (left, top))
-            boxes = [cv2.boundingRect(contour) for contour in found]
-        if has_holes:
-            cv2.drawContours(mask, found, -1, 255, -1)
-        cv2.dilate(part_mask, _SQUARE, self.occupied[part])
-        # Where the core is dark the full resolution will say so itself.
-        _, dark = cv2.threshold(grey[part], low - 1, 255, cv2.THRESH_BINARY_INV)
-        pale_core = self._pale_core[part]
-        cv2.subtract(part_mask, dark, pale_core)
-        self._has_pale = cv2.hasNonZero(pale_core)
-        if self._has_pale:  # where nothing is pale, shrinking, the dearest step, is spared
-            cv2.bitwise_and(pale_core, shrink(part_mask, self._rim_cells), pale_core)
-            self._has_pale = cv2.hasNonZero(pale_core)
-        return [(x, y, w, h) for x, y, w, h in boxes if max(w, h) >= self._least_cells]
-
-    def _close_at_border(
-        self, mask: NDArray[Any], found: list[Contour], boxes: Sequence[Sequence[int]]
-    ) -> bool:
-        """Close rims that the border cuts, so that pale bodies there are filled as well."""
-        height, width = mask.shape
-        changed = False
-        for contour, (x, y, w, h) in zip(found, boxes, strict=True):
-            if x > 0 and y > 0 and x + w < width and y + h < height:
-                continue
-            points = contour[:, 0, :]
-            for touches, axis, value in (
-                (x == 0, 0, 0),
-                (y == 0, 1, 0),
-                (x + w == width, 0, width - 1),
-                (y + h == height, 1, height - 1),
-            ):
-                if not touches:
-                    continue
-                along = points[points[:, axis] == value, 1 - axis]
-                line = mask[:, value] if axis == 0 else mask[value]
-                span = line[along.min() : along.max() + 1]
-                if not span.all():
-                    span[:] = 255
-                    changed = True
-        return changed
+        count, self._has_pale = search(grey, low, high, self._least_cells, self._rim_cells, buffers)
+        return [(x, y, w, h) for x, y, w, h in buffers.boxes[:count].tolist()]
 
 
 def _shorter_side(box: Box) -> int:

@@ -32,7 +32,7 @@ from sorter.processes import (
 from sorter.record import EndReason, Recorder
 from sorter.settings import RigSettings
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 180.0  # the first start after an installation compiles, see `warm_up`
 _POLL_S = 0.25
 _LAST_WORDS_S = 15.0
 

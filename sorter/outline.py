@@ -12,19 +12,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sorter.compiled import compiled
 from sorter.detection import Detection
+from sorter.hull import hull_area
 
 Contour = NDArray[np.int32]
-"""(n, 1, 2) int32 as OpenCV hands it out: a closed chain of neighbouring pixel centres."""
+"""(n, 2) int32, x and y: a closed chain of neighbouring pixel centres."""
 
 _STRAIGHTENED = 0.948
+_DIAGONAL = float(np.float32(math.sqrt(2.0)))  # as exact as in OpenCV's ``arcLength``
 
 
 class Outline(NamedTuple):
     """A contour and what was measured on it; all lengths in pixels.
 
     Attributes:
-        contour: (n, 1, 2) int32, a closed chain of pixels.
+        contour: (n, 2) int32, a closed chain of pixels.
         area: pixels of the filled mask, the chain's own included.
         perimeter: length of the outline along the pixels' outer edges.
         solidity: area / area of the convex hull, both through the pixel centres; 1 when convex.
@@ -58,57 +61,101 @@ def pixel_area(contour: Contour) -> float:
     return cv2.contourArea(contour) + len(contour) / 2.0 + 1.0
 
 
-class Moments(NamedTuple):
-    """Area through the pixel centres, centroid and long / short axis of a contour, in pixels."""
-
-    inner: float
-    x: float
-    y: float
-    elongation: float
-
-
-def moments_of(contour: Contour) -> Moments:
-    """What the moments say; of a contour without an inside, what its box says."""
-    m = cv2.moments(contour)
-    inner = m["m00"]
-    if inner <= 0:
-        x, y, width, height = cv2.boundingRect(contour)
-        longer, shorter = max(width, height), min(width, height)
-        return Moments(0.0, x + (width - 1) / 2.0, y + (height - 1) / 2.0, longer / shorter)
-    middle = (m["mu20"] + m["mu02"]) / 2.0
-    half = math.hypot((m["mu20"] - m["mu02"]) / 2.0, m["mu11"])
-    elongation = math.sqrt((middle + half) / max(middle - half, 1e-9))
-    return Moments(inner, m["m10"] / inner, m["m01"] / inner, elongation)
-
-
-def measure(
-    contour: Contour, moments: Moments | None = None, hull: NDArray[np.int32] | None = None
-) -> Outline:
+def measure(contour: Contour) -> Outline:
     """Measure a contour.
 
     A chain of horizontal, vertical and diagonal steps is longer than the line that it stands
     for, by 5 % averaged over all directions; the factor is Kulpa's (Computer Graphics and Image
     Processing 6, 1977). The chain runs through pixel centres; half a pixel outwards adds π to the
     perimeter of any closed outline.
-
-    Args:
-        contour: what to measure.
-        moments: of the contour, where they are known.
-        hull: (m,) indices of its convex hull, where they are known.
     """
-    inner, x, y, elongation = moments or moments_of(contour)
-    left, top, width, height = cv2.boundingRect(contour)
-    hull_area = cv2.contourArea(cv2.convexHull(contour) if hull is None else contour[hull])
-    return Outline(
-        contour,
-        inner + len(contour) / 2.0 + 1.0,
-        _STRAIGHTENED * cv2.arcLength(contour, True) + math.pi,
-        min(1.0, inner / hull_area) if hull_area > 0 else 1.0,
-        elongation,
-        x,
-        y,
-        (left, top, width, height),
-    )
+    return Outline(contour, *_measures(contour))
+
+
+@compiled
+def elongation_of(contour: Contour) -> float:
+    """Long / short axis of the ellipse with the same second moments; of a contour without an
+    inside, of its box."""
+    return _moments(contour)[3]
+
+
+@compiled
+def area_within(contour: Contour) -> float:
+    """Area through the pixel centres."""
+    return _moments(contour)[0]
+
+
+@compiled
+def _measures(
+    contour: Contour,
+) -> tuple[float, float, float, float, float, float, tuple[int, int, int, int]]:
+    """What an `Outline` holds beside the contour, in its order."""
+    inner, x, y, elongation = _moments(contour)
+    left, top, width, height = _box(contour)
+    whole = hull_area(contour)
+    solidity = min(1.0, inner / whole) if whole > 0 else 1.0
+    perimeter = _STRAIGHTENED * _length(contour) + math.pi
+    area = inner + len(contour) / 2.0 + 1.0
+    return area, perimeter, solidity, elongation, x, y, (left, top, width, height)
+
+
+@compiled
+def _moments(contour: Contour) -> tuple[float, float, float, float]:
+    """Area through the pixel centres, centroid and elongation (Green's theorem).
+
+    The sums are of integers, and so exact in any order.
+    """
+    x0, y0 = int(contour[-1, 0]), int(contour[-1, 1])
+    a, ax, ay, axx, axy, ayy = 0, 0, 0, 0, 0, 0
+    for i in range(len(contour)):
+        x, y = int(contour[i, 0]), int(contour[i, 1])
+        swept = x0 * y - x * y0
+        a += swept
+        ax += swept * (x0 + x)
+        ay += swept * (y0 + y)
+        axx += swept * (x0 * (x0 + x) + x * x)
+        axy += swept * (x0 * (2 * y0 + y) + x * (y0 + 2 * y))
+        ayy += swept * (y0 * (y0 + y) + y * y)
+        x0, y0 = x, y
+    if a == 0:
+        left, top, width, height = _box(contour)
+        longer, shorter = max(width, height), min(width, height)
+        return 0.0, left + (width - 1) / 2.0, top + (height - 1) / 2.0, longer / shorter
+    sign = 1.0 if a > 0 else -1.0
+    inner, mx, my = sign * a * 0.5, sign * ax * (1.0 / 6.0), sign * ay * (1.0 / 6.0)
+    inverse = 1.0 / inner
+    mean_x, mean_y = mx * inverse, my * inverse
+    xx = sign * axx * (1.0 / 12.0) - mx * mean_x
+    xy = sign * axy * (1.0 / 24.0) - mx * mean_y
+    yy = sign * ayy * (1.0 / 12.0) - my * mean_y
+    middle, half = (xx + yy) / 2.0, math.hypot((xx - yy) / 2.0, xy)
+    elongation = math.sqrt((middle + half) / max(middle - half, 1e-9))
+    return inner, mx / inner, my / inner, elongation
+
+
+@compiled
+def _box(contour: Contour) -> tuple[int, int, int, int]:
+    """(x, y, width, height)."""
+    left, top = int(contour[0, 0]), int(contour[0, 1])
+    right, bottom = left, top
+    for i in range(len(contour)):
+        x, y = int(contour[i, 0]), int(contour[i, 1])
+        left, right = min(left, x), max(right, x)
+        top, bottom = min(top, y), max(bottom, y)
+    return left, top, right - left + 1, bottom - top + 1
+
+
+@compiled
+def _length(contour: Contour) -> float:
+    """Of a closed chain of neighbouring pixels."""
+    x0, y0 = contour[-1, 0], contour[-1, 1]
+    straight, diagonal = 0, 0
+    for i in range(len(contour)):
+        x, y = contour[i, 0], contour[i, 1]
+        straight += (x == x0) != (y == y0)
+        diagonal += x != x0 and y != y0
+        x0, y0 = x, y
+    return straight + diagonal * _DIAGONAL
 
 
 def describe(
@@ -152,5 +199,5 @@ def describe(
         touches_border=at_border,
         split=split,
         double=double,
-        contour=contour[:, 0, :],
+        contour=contour,
     )

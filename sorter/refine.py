@@ -9,14 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sorter.coarse import MARGIN_CELLS
+from sorter.darker import add_cells, darken
 from sorter.detection import Detection
-from sorter.masks import close_along_border, contours_of, filled, without_threads
-from sorter.outline import Contour, Outline, describe, measure, pixel_area
-from sorter.touching import Part, TouchingSettings, round_outline, separate
+from sorter.masks import close_along_border, mean_inside, without_threads
+from sorter.outline import Contour, describe, measure, pixel_area
+from sorter.touching import Part, TouchingSettings, is_round, separate
+from sorter.tracing import MOST_VISITS, split, trace
 
-MARGIN_CELLS = 2
 _SAME_PX = 5.0
-_BRIGHTEST = 2**16 - 1
 
 Box = tuple[int, int, int, int]
 Centres = list[tuple[float, float]]
@@ -94,6 +95,8 @@ class Refiner:
         self._thread_px = round((thread_um / pitch_um - 1.0) / 2.0)
         self._dark_contrast = dark_contrast
         self._edge_share = edge_share
+        self._chains = np.empty((0, 2), np.int32)
+        self._ends = np.empty(0, np.int64)
 
     def refine(
         self, image: NDArray[Any], coarse: Coarse, box: Box, seen: Centres, found: list[Detection]
@@ -118,20 +121,30 @@ class Refiner:
         level = coarse.level[y0:y1, x0:x1]
         local = cv2.sumElems(level)[0] / level.size * coarse.gain
         darkest = np.float32(coarse.gain * (1.0 - self._dark_contrast))
-        mask = self._dark(pixels, local, (level * darkest).astype(pixels.dtype))
+        bright = (level * darkest).astype(pixels.dtype)
+        mask = np.empty((pixels.shape[0] + 2, pixels.shape[1] + 2), np.uint8)
+        total, count = darken(
+            pixels, bright, step, self._dark_contrast * local, self._edge_share, mask
+        )
         is_pale = coarse.has_pale and self._add_pale(mask, coarse, (x0, y0, x1, y1), box)
-        contours = contours_of(mask, offset)
-        own = self._own(contours, offset, pixels.shape)
+        large, every = self._trace(mask, offset)
+        own = self._own(large, offset, pixels.shape)
         if not own:
             return
-        inside = None
-        if len(contours) == 1 and pixels.dtype == np.uint8 and not is_pale:
-            sum_inside = cv2.sumElems(cv2.bitwise_and(pixels, mask))[0]
-            inside = sum_inside / cv2.countNonZero(mask)
+        inside = total / count if every == 1 and not is_pale else None
         region = _Region(offset, pixels, local, inside)
         for fine in own:
             if self._is_new(fine, seen):
                 self._add_bodies(fine, region, found)
+
+    def _trace(self, mask: NDArray[np.uint8], offset: tuple[int, int]) -> tuple[list[Contour], int]:
+        """Outlines that are large enough, and how many there are of any size."""
+        if self._chains.shape[0] < MOST_VISITS * mask.size:
+            self._chains = np.empty((MOST_VISITS * mask.size, 2), np.int32)
+            self._ends = np.empty(mask.size, np.int64)
+        left, top = offset[0] - 1, offset[1] - 1
+        large, every = trace(mask, left, top, self._min_area, self._chains, self._ends)
+        return split(self._chains, self._ends, large), every
 
     def _is_new(self, contour: Contour, seen: Centres) -> bool:
         """Whether no other region, of this resolution or another one, held this outline."""
@@ -147,56 +160,36 @@ class Refiner:
         """Fill the cores of pale bodies; False where there are none.
 
         Args:
-            mask: (h, w) of the region; changed in place.
+            mask: (h + 2, w + 2), see `darken`; changed in place.
             coarse: what the search left behind.
             within: the region's (left, top, right, bottom) in cells.
             box: of the find, (x, y, width, height) in cells.
         """
         x0, y0, x1, y1 = within
-        pale = coarse.pale_core[y0:y1, x0:x1]
-        if not cv2.hasNonZero(pale):
+        if not add_cells(coarse.pale_core[y0:y1, x0:x1], self._step, mask):
             return False
-        cv2.bitwise_or(mask, self._enlarge(pale, mask.shape, cv2.INTER_NEAREST), mask)
         rows, columns = coarse.mask.shape
         x, y, w, h = box
         if x == 0 or y == 0 or x + w == columns or y + h == rows:
-            filled_in = self._enlarge(coarse.mask[y0:y1, x0:x1], mask.shape, cv2.INTER_NEAREST)
+            inner = mask[1:-1, 1:-1]
+            filled_in = self._enlarge(coarse.mask[y0:y1, x0:x1], inner.shape)
             step = self._step
-            close_along_border(mask, filled_in, (x0 * step, y0 * step), self._shape)
+            close_along_border(inner, filled_in, (x0 * step, y0 * step), self._shape)
         return True
 
-    def _enlarge(
-        self, cells: NDArray[Any], shape: tuple[int, ...], interpolation: int
-    ) -> NDArray[Any]:
+    def _enlarge(self, cells: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         """Cells at this resolution, cut to the image."""
         step = self._step
         if step == 1:
             return cells
         size = cells.shape[1] * step, cells.shape[0] * step
-        return cv2.resize(cells, size, interpolation=interpolation)[: shape[0], : shape[1]]
-
-    def _dark(self, pixels: NDArray[Any], background: float, bright: NDArray[Any]) -> NDArray[Any]:
-        """What is darker than the background by a share of the body's own contrast.
-
-        Halfway between background and body, blur by the optics moves the edge neither in nor out.
-        """
-        edge = self._enlarge(bright, pixels.shape, cv2.INTER_LINEAR)
-        below = cv2.subtract(edge, cv2.GaussianBlur(pixels, (3, 3), 0))
-        lowest = self._dark_contrast * background
-        contrast = cv2.sumElems(below)[0] / max(1, cv2.countNonZero(below)) + lowest
-        share = math.floor(max(0.0, self._edge_share * contrast - lowest))
-        if below.dtype == np.uint8:
-            return cv2.threshold(below, share, 255, cv2.THRESH_BINARY)[1]
-        return cv2.inRange(below, share + 1, _BRIGHTEST)
+        enlarged = cv2.resize(cells, size, interpolation=cv2.INTER_NEAREST)
+        return enlarged[: shape[0], : shape[1]]
 
     def _own(
-        self, contours: list[Contour], offset: tuple[int, int], shape: tuple[int, ...]
+        self, large: list[Contour], offset: tuple[int, int], shape: tuple[int, ...]
     ) -> list[Contour]:
-        """Those large enough that lie in the region wholly; a neighbour only reaches into it."""
-        least = self._min_area
-        if len(contours) == 1:
-            return contours if pixel_area(contours[0]) >= least else []
-        large = [c for c in contours if pixel_area(c) >= least]
+        """Those that lie in the region wholly; a neighbour only reaches into it."""
         if len(large) < 2:
             return large
         whole = [c for c in large if not self._leaves(c, offset, shape)]
@@ -216,23 +209,24 @@ class Refiner:
 
     def _add_bodies(self, contour: Contour, region: _Region, found: list[Detection]) -> None:
         """One outline -> one detection, or one for each of the bodies that touch in it."""
-        if pixel_area(contour) < 2.0 * self._min_part:  # nothing can be cut off it
-            whole: Outline | None = measure(contour)
+        whole = measure(contour)
+        # Nothing can be cut off what is so small.
+        if whole.area < 2.0 * self._min_part or is_round(whole, self._touching):
+            parts = [Part(whole, False)]
         else:
-            whole = round_outline(contour, self._touching)
-        parts = self._parts(contour) if whole is None else [Part(whole, False)]
-        split = len(parts) > 1
+            parts = self._parts(contour)
+        is_split = len(parts) > 1
         for part in parts:
             inside = region.inside
-            if split or inside is None:
-                inside = _mean_inside(part, region)
+            if is_split or inside is None:
+                inside = mean_inside(part.outline.contour, region.pixels, *region.offset)
             detection = describe(
                 part.outline,
                 pitch_um=self._pitch_um,
                 grey_ratio=inside / region.background,
                 shape=self._shape,
                 scale=self._scale,
-                split=split,
+                split=is_split,
                 double=part.double,
             )
             found.append(detection)
@@ -248,15 +242,3 @@ class Refiner:
             for piece in pieces
             for part in separate(piece, self._pitch_um, shape, self._touching)
         ]
-
-
-def _mean_inside(part: Part, region: _Region) -> float:
-    """Mean grey inside an outline."""
-    outline = part.outline
-    x, y, w, h = outline.box
-    left, top = x - region.offset[0], y - region.offset[1]
-    inside = region.pixels[top : top + h, left : left + w]
-    mask = filled(outline.contour, (x, y), (h, w))
-    if inside.dtype != np.uint8:
-        return float(cv2.mean(inside, mask)[0])
-    return float(cv2.sumElems(cv2.bitwise_and(inside, mask))[0]) / outline.area

@@ -16,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from sorter.masks import contours_of, grow, shrink
-from sorter.outline import Contour, Outline, measure, moments_of
+from sorter.compiled import compiled
+from sorter.hull import hull_of, notches
+from sorter.masks import opened
+from sorter.outline import Contour, Outline, area_within, elongation_of, measure
+from sorter.tracing import MOST_VISITS, trace
 
 _BULK_PX = 40.0
 _FEWEST_POINTS = 8
@@ -62,28 +65,12 @@ class Part(NamedTuple):
     double: bool
 
 
-class _Body(NamedTuple):
-    """An outline, and the (m,) indices of its hull in falling order."""
-
-    outline: Outline
-    hull: NDArray[np.int32]
-
-
 def is_round(outline: Outline, settings: TouchingSettings) -> bool:
     """Whether an outline is convex and round enough to be one body."""
     return (
         outline.solidity >= settings.round_solidity
         and outline.elongation < settings.round_elongation
     )
-
-
-def round_outline(contour: Contour, settings: TouchingSettings) -> Outline | None:
-    """The outline of a contour that `is_round`; the others are found out with little work."""
-    moments = moments_of(contour)
-    if moments.elongation >= settings.round_elongation:
-        return None
-    outline = measure(contour, moments)
-    return outline if is_round(outline, settings) else None
 
 
 def separate(
@@ -103,124 +90,155 @@ def separate(
     """
     if len(contour) < _FEWEST_POINTS:
         return [Part(measure(contour), False)]
-    whole = _body(contour)
-    if is_round(whole.outline, settings):
-        return [Part(whole.outline, False)]
-    waiting, parts = [whole], list[_Body]()
-    smallest_px = settings.smallest_part_um / pitch_um
+    whole = measure(contour)
+    if is_round(whole, settings):
+        return [Part(whole, False)]
+    waiting, parts = [whole], list[Outline]()
     while waiting:
         body = waiting.pop()
         cut = None
         if len(waiting) + len(parts) + 1 < settings.most_parts:
-            cut = _cut(body, smallest_px, frame, settings)
+            cut = _cut(body, settings.smallest_part_um / pitch_um, frame, settings)
         if cut is None:
             parts.append(body)
         else:
-            waiting.extend(_body(_closed(part)) for part in cut)
-    return [Part(part.outline, _looks_double(part.outline, frame, settings)) for part in parts]
-
-
-def _body(contour: Contour) -> _Body:
-    """Its hull serves both the measures and the notches: it is what takes most of the time."""
-    hull = _hull(contour)
-    return _Body(measure(contour, hull=hull), hull)
-
-
-def _hull(contour: Contour) -> NDArray[np.int32]:
-    """Indices of the convex hull, in falling order, as convexity defects want them."""
-    hull = np.sort(cv2.convexHull(contour, returnPoints=False).ravel())
-    return np.asarray(hull[::-1], np.int32)
-
-
-def _notches(
-    contour: Contour, hull: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Indices of the deepest point of each notch, and its depth in pixels."""
-    none = np.empty(0, np.int64), np.empty(0, np.float64)
-    if len(hull) < 4:
-        return none
-    try:
-        defects = cv2.convexityDefects(contour, hull)
-    except cv2.error:  # a chain that touches itself has no ordered hull
-        return none
-    if defects is None:
-        return none
-    defects = defects.reshape(-1, 4)
-    return np.asarray(defects[:, 2], np.int64), np.asarray(defects[:, 3] / 256.0, np.float64)
+            waiting.extend(measure(_closed(part)) for part in cut)
+    return [Part(part, _looks_double(part, frame, settings)) for part in parts]
 
 
 def _cut(
-    body: _Body, smallest_px: float, frame: tuple[int, int], settings: TouchingSettings
+    body: Outline, smallest_px: float, frame: tuple[int, int], settings: TouchingSettings
 ) -> tuple[Contour, Contour] | None:
     """The two parts on either side of the relatively narrowest neck, or None."""
-    contour, diameter = body.outline.contour, body.outline.diameter
-    index, depth = _notches(contour, body.hull)
-    least_px = settings.notch_depth * diameter
-    deep: list[int] = index[depth >= least_px].tolist()
-    ends = [(i, j) for n, i in enumerate(deep) for j in deep[n + 1 :]]
-    if body.outline.at_border(frame):
-        very: list[int] = index[depth >= 2.0 * least_px].tolist()
-        ends += [(i, j) for i in very for j in _feet(contour, i, frame)]
-    if not ends:
+    contour = body.contour
+    a, b = _neck(
+        contour,
+        settings.notch_depth * body.diameter,
+        body.at_border(frame),
+        frame,
+        (settings.neck_width, smallest_px, settings.smallest_part),
+    )
+    if a < 0:
         return None
-    best = _narrowest(contour, ends, smallest_px, settings)
-    if best is None:
-        return None
-    a, b = best
     return contour[a : b + 1], np.concatenate((contour[b:], contour[: a + 1]))
 
 
-def _narrowest(
-    contour: Contour, ends: list[tuple[int, int]], smallest_px: float, settings: TouchingSettings
-) -> tuple[int, int] | None:
-    """The ends, lower index first, of the neck that is narrowest for the part that it cuts off."""
-    points, n = contour[:, 0, :].astype(np.int64), len(contour)
-    x, y = points[:, 0], points[:, 1]
-    # Twice the area swept from the first point to each; differences give parts without a loop.
-    swept = np.zeros(n, np.int64)
-    np.cumsum(x[:-1] * y[1:] - x[1:] * y[:-1], out=swept[1:])
-    whole = int(swept[-1]) + int(x[-1] * y[0] - x[0] * y[-1])
-    at = {i: (*points[i].tolist(), swept.item(i)) for pair in ends for i in pair}
-    best: tuple[int, int] | None = None
-    narrowest, smallest_part = settings.neck_width, settings.smallest_part
-    for i, j in ends:
-        a, b = (i, j) if i < j else (j, i)
-        one, other = b - a + 1, n - b + a + 1
-        if min(one, other) < _FEWEST_POINTS:
-            continue
-        (xa, ya, swept_a), (xb, yb, swept_b) = at[a], at[b]
-        between = swept_b - swept_a + xb * ya - xa * yb
-        areas = abs(between) / 2.0 + one / 2.0 + 1.0, abs(whole - between) / 2.0 + other / 2.0 + 1.0
-        small, large = math.sqrt(4.0 * min(areas) / math.pi), math.sqrt(4.0 * max(areas) / math.pi)
-        if small < smallest_px or small < smallest_part * large:
-            continue
-        share = (math.hypot(xa - xb, ya - yb) + 1.0) / small
-        if share < narrowest or (best is None and share == narrowest):
-            best, narrowest = (a, b), share
+@compiled
+def _neck(
+    contour: Contour,
+    least_px: float,
+    at_border: bool,
+    frame: tuple[int, int],
+    limits: tuple[float, float, float],
+) -> tuple[int, int]:
+    """Indices, the lower first, of the ends of the narrowest neck; -1 where there is none.
+
+    Args:
+        contour: (n, 2) int32.
+        least_px: depth of the shallowest notch.
+        at_border: whether a neck may end at the frame's border.
+        frame: (height, width).
+        limits: see `_narrower`.
+    """
+    at, depths = notches(contour, hull_of(contour))
+    deep = at[depths >= least_px]
+    swept = _swept(contour)
+    best, narrowest = (-1, -1), limits[0]
+    for n in range(len(deep)):
+        for other in deep[n + 1 :]:
+            best, narrowest = _narrower(contour, swept, deep[n], other, limits, best, narrowest)
+    if at_border:
+        for notch in at[depths >= 2.0 * least_px]:
+            for foot in _feet(contour, notch, frame):
+                if foot >= 0:
+                    best, narrowest = _narrower(
+                        contour, swept, notch, foot, limits, best, narrowest
+                    )
     return best
 
 
-def _feet(contour: Contour, index: int, frame: tuple[int, int]) -> list[int]:
-    """Index of the nearest point of the chain on each border of the frame that it reaches."""
-    points = contour[:, 0, :]
-    away = np.hypot(*(points - points[index]).T)
-    feet = []
-    for axis, value in ((0, 0), (1, 0), (0, frame[1] - 1), (1, frame[0] - 1)):
-        on = np.flatnonzero(points[:, axis] == value)
-        if len(on):
-            feet.append(int(on[np.argmin(away[on])]))
+@compiled
+def _swept(contour: Contour) -> NDArray[np.int64]:
+    """(n + 1,) twice the area swept from the first pixel to each, and back to the first:
+    differences give parts without a loop."""
+    n = len(contour)
+    swept = np.zeros(n + 1, np.int64)
+    for i in range(n):
+        x, y = int(contour[i, 0]), int(contour[i, 1])
+        after = i + 1 if i + 1 < n else 0
+        swept[i + 1] = swept[i] + x * contour[after, 1] - contour[after, 0] * y
+    return swept
+
+
+@compiled
+def _narrower(
+    contour: Contour,
+    swept: NDArray[np.int64],
+    i: int,
+    j: int,
+    limits: tuple[float, float, float],
+    best: tuple[int, int],
+    narrowest: float,
+) -> tuple[tuple[int, int], float]:
+    """The better of two necks, and its width: the best one so far, and the one from i to j.
+
+    Args:
+        contour: (n, 2) int32.
+        swept: see `_swept`.
+        i, j: indices of its ends.
+        limits: widest neck, of the smaller part's diameter; that diameter's least, px; and its
+            least share of the larger part's.
+        best: ends of the other one.
+        narrowest: the other one's width, of the smaller part's diameter.
+    """
+    n = len(contour)
+    a, b = (i, j) if i < j else (j, i)
+    one, other = b - a + 1, n - b + a + 1
+    if min(one, other) < _FEWEST_POINTS:
+        return best, narrowest
+    xa, ya = int(contour[a, 0]), int(contour[a, 1])
+    xb, yb = int(contour[b, 0]), int(contour[b, 1])
+    between = swept[b] - swept[a] + xb * ya - xa * yb
+    first = abs(between) / 2.0 + one / 2.0 + 1.0
+    second = abs(swept[n] - between) / 2.0 + other / 2.0 + 1.0
+    small = math.sqrt(4.0 * min(first, second) / math.pi)
+    large = math.sqrt(4.0 * max(first, second) / math.pi)
+    if small < limits[1] or small < limits[2] * large:
+        return best, narrowest
+    share = (math.hypot(xa - xb, ya - yb) + 1.0) / small
+    if share < narrowest or (best[0] < 0 and share == narrowest):
+        return (a, b), share
+    return best, narrowest
+
+
+@compiled
+def _feet(contour: Contour, index: int, frame: tuple[int, int]) -> NDArray[np.int64]:
+    """(4,) index of the nearest pixel of the chain on each border of the frame; -1 without any."""
+    feet, away = np.full(4, -1), np.full(4, np.inf)
+    x0, y0 = contour[index, 0], contour[index, 1]
+    for i in range(len(contour)):
+        x, y = contour[i, 0], contour[i, 1]
+        off = math.hypot(x - x0, y - y0)
+        reached = (x == 0, y == 0, x == frame[1] - 1, y == frame[0] - 1)
+        for border in range(4):
+            if reached[border] and off < away[border]:
+                feet[border], away[border] = i, off
     return feet
 
 
+@compiled
 def _closed(part: Contour) -> Contour:
     """The part as a full chain: the cut is made of pixels too."""
-    first, last = part[0, 0], part[-1, 0]
-    steps = int(np.abs(first - last).max())
-    if steps < 2:
-        return part
-    share = np.arange(1, steps)[:, None] / steps
-    cut = np.rint(last + share * (first - last)).astype(np.int32)
-    return np.concatenate((part, cut[:, None, :]))
+    n = len(part)
+    dx, dy = part[0, 0] - part[-1, 0], part[0, 1] - part[-1, 1]
+    steps = max(abs(dx), abs(dy))
+    closed = np.empty((n + max(0, steps - 1), 2), np.int32)
+    closed[:n] = part
+    for i in range(1, steps):
+        share = i / steps
+        closed[n + i - 1, 0] = np.rint(part[-1, 0] + share * dx)
+        closed[n + i - 1, 1] = np.rint(part[-1, 1] + share * dy)
+    return closed
 
 
 def _looks_double(body: Outline, frame: tuple[int, int], settings: TouchingSettings) -> bool:
@@ -231,22 +249,47 @@ def _looks_double(body: Outline, frame: tuple[int, int], settings: TouchingSetti
     """
     if len(body.contour) < _FEWEST_POINTS or is_round(body, settings):
         return False
-    bulk = _bulk(body, settings)
-    if moments_of(bulk).elongation >= settings.double_elongation:
+    elongation, deepest_px = _bulk(body, settings)
+    if elongation >= settings.double_elongation:
         return not body.at_border(frame)
-    _, depth = _notches(bulk, _hull(bulk))
-    return bool(len(depth)) and float(depth.max()) >= settings.double_notch * _BULK_PX
+    return deepest_px >= settings.double_notch * _BULK_PX
 
 
-def _bulk(body: Outline, settings: TouchingSettings) -> Contour:
-    """The contour without what is thinner than ``bulk`` of its diameter, at `_BULK_PX` pixels."""
-    scale = _BULK_PX / body.diameter
-    x, y, width, height = body.box
+def _bulk(body: Outline, settings: TouchingSettings) -> tuple[float, float]:
+    """Elongation and deepest notch of a body without what is thinner than ``bulk`` of its
+    diameter, at a diameter of `_BULK_PX` pixels."""
     radius = round(settings.bulk * _BULK_PX / 2.0)
     pad = radius + 1
-    small = np.round((body.contour - (x, y)) * scale).astype(np.int32) + pad
-    size = math.ceil(height * scale) + 2 * pad, math.ceil(width * scale) + 2 * pad
-    mask = np.zeros(size, np.uint8)
+    small, width, height = _scaled(body.contour, _BULK_PX / body.diameter, pad)
+    mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [small], 255)
-    left = contours_of(grow(shrink(mask, radius), radius))
-    return max(left, key=cv2.contourArea) if left else small
+    return _opened_shape(mask, small, radius)
+
+
+@compiled
+def _scaled(contour: Contour, scale: float, pad: int) -> tuple[Contour, int, int]:
+    """A smaller or larger contour, and the width and height of a mask that holds it, padded."""
+    x, y = contour[:, 0].min(), contour[:, 1].min()
+    width, height = contour[:, 0].max() + 1 - x, contour[:, 1].max() + 1 - y
+    out = np.empty_like(contour)
+    for i in range(len(contour)):
+        out[i, 0] = np.rint((contour[i, 0] - x) * scale) + pad
+        out[i, 1] = np.rint((contour[i, 1] - y) * scale) + pad
+    return out, math.ceil(width * scale) + 2 * pad, math.ceil(height * scale) + 2 * pad
+
+
+@compiled
+def _opened_shape(mask: NDArray[np.uint8], whole: Contour, radius: int) -> tuple[float, float]:
+    """Elongation and deepest notch of the largest part of an opened mask; of the ``whole`` where
+    nothing is left."""
+    left = opened(mask, radius)
+    chains, ends = np.empty((MOST_VISITS * left.size, 2), np.int32), np.empty(left.size, np.int64)
+    count, _ = trace(left, 0, 0, 0.0, chains, ends)
+    largest, area, start = whole, -1.0, 0
+    for end in ends[:count]:
+        part = chains[start:end]
+        if area_within(part) > area:
+            largest, area = part, area_within(part)
+        start = end
+    _, depths = notches(largest, hull_of(largest))
+    return elongation_of(largest), depths.max() if len(depths) else 0.0

@@ -148,7 +148,10 @@ def _sort(
     refuse_unattended(guarantees_of(rig), rig.run.unattended)
     for line in describe(guarantees_of(rig)):
         console.print(f"[yellow]not guaranteed:[/] {line}", soft_wrap=True)
-    console.print("starting camera, dispenser, model and record …")
+    console.print(
+        "starting camera, dispenser, model and record …  "
+        "(half a minute the first time after an installation)"
+    )
     if interrupts.count:
         raise KeyboardInterrupt
     return _follow(rig, console, interrupts)

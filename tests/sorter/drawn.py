@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,3 +105,18 @@ def frame(
     if bits == 8:
         return np.asarray(grey, np.uint8)
     return np.asarray(grey, np.uint16)
+
+
+def anything(count: int, bits: int, shape: tuple[int, int] = (256, 320)) -> Iterator[Pixels]:
+    """Frames with bodies of all kinds anywhere: round, long, pale inside, touching, cut off."""
+    random = np.random.default_rng(0)
+    for n in range(count):
+        bodies = []
+        for _ in range(4):
+            x, y = random.uniform(0, shape[1]), random.uniform(0, shape[0])
+            a, turn = random.uniform(6, 40), random.uniform(0, math.pi)
+            b, inner = a * random.uniform(0.4, 1.0), random.choice((0.0, 0.8))
+            bodies.append(Ellipse(x, y, a, b, turn, 0.4, inner))
+            if random.random() < 0.5:  # another one that touches
+                bodies.append(disc(x + 1.9 * a * math.cos(turn), y + 1.9 * a * math.sin(turn), a))
+        yield frame(shape, bodies, noise=0.01, bits=bits, seed=n)
