@@ -49,6 +49,7 @@ $(VENV)/pyvenv.cfg:
 $(RUN_STAMP): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	$(PIP) install --quiet -c constraints.txt -e .
 	$(BIN)/python -m sorter.warm_up
+	$(BIN)/python -m hardware_sim.warm_up
 	@touch $@
 
 # torch goes first and alone, so that no other package gets to choose its build.
@@ -56,6 +57,7 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	$(PIP) install --quiet -c constraints.txt torch
 	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m sorter.warm_up
+	$(BIN)/python -m hardware_sim.warm_up
 	@touch $(RUN_STAMP) $@
 
 bars: $(DEV_STAMP)  ## every measured bar; long, wants a quiet machine

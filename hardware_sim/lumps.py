@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from hardware_sim.anatomy import Floats, Lump, surface_index
 from hardware_sim.canvas import Canvas
+from sorter.compiled import compiled
 
 # An angle's number is one byte, so that a table is looked up by `cv2.LUT`.
 _ANGLES = 256
@@ -31,6 +31,7 @@ def _view() -> Floats:
 
 
 _VIEW = _view()
+_SHARP = np.zeros(_ANGLES, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,82 +113,83 @@ def draw_lump(canvas: Canvas, outlined: Outlined, turn: Floats, *, onto_nothing:
     dy = np.empty_like(dx)
     dx[:] = (np.arange(x0, x1, dtype=np.float32) - np.float32(cx)) * np.float32(pitch)
     dy[:] = ((np.arange(y0, y1, dtype=np.float32) - np.float32(cy)) * np.float32(pitch))[:, None]
-    distance, index = _polar(dx, dy)
-    edge = _at(radius, index)
-    softness = None if soft is None else _at(soft, index)
-    share = np.divide(distance, edge)
-    np.square(share, out=share)
-    chord = np.subtract(1.0, share)
-    np.maximum(chord, 2e-3, out=chord)
-    bend = _at(np.square(np.float32(lump.rim) * rim), index)
-    keep = _kept(lump.rim_floor, bend, share, chord, softness)
-    gain = np.multiply(edge, np.sqrt(chord, out=chord), out=chord)  # half the thickness
+    distance, angle = cv2.cartToPolar(dx, dy)
+    bend = np.square(np.float32(lump.rim) * rim)
+    gain, keep, cover, share = np.empty((4, *dx.shape), np.float32)
+    _shade(
+        (np.asarray(distance, np.float32), np.asarray(angle, np.float32)),
+        (radius, bend, _SHARP if soft is None else soft),
+        (lump.rim_floor, pitch),
+        (gain, keep, cover, share),
+    )
     _absorb(lump, turn, (dx, dy), gain)
     if lump.core_depth > 0.0:
         gain -= lump.core_depth * _bell(np.divide(share, np.float32(lump.core_share**2)))
-    cover = _cover(edge, distance, softness, pitch)
-    # light = 1 - cover (1 - keep exp(gain))
-    light = gain
-    cv2.exp(light, dst=light)
-    light *= keep
-    np.subtract(1.0, light, out=light)
-    light *= cover
-    np.subtract(1.0, light, out=light)
+    cv2.exp(gain, dst=gain)
+    _pass(gain, keep, cover)
     target = canvas.log_light[y0:y1, x0:x1]
     if onto_nothing:
-        cv2.log(light, dst=target)
+        cv2.log(gain, dst=target)
         return
     # Lumps come back to front; what lies behind one shows through it only faintly.
     cover *= np.float32(_OPACITY)
     target *= np.subtract(1.0, cover, out=cover)
-    target += cv2.log(light, dst=light)
+    target += cv2.log(gain, dst=gain)
 
 
-def _polar(dx: Floats, dy: Floats) -> tuple[Floats, NDArray[np.uint8]]:
-    """Distance from the centre, and number of the angle."""
-    distance, angle = cv2.cartToPolar(dx, dy)
-    angle *= np.float32(_ANGLES / (2 * np.pi))
-    np.minimum(angle, _ANGLES - 1, out=angle)
-    return np.asarray(distance, dtype=np.float32), angle.astype(np.uint8)
+@compiled
+def _shade(
+    polar: tuple[Floats, Floats],
+    rows: tuple[Floats, Floats, Floats],
+    limits: tuple[float, float],
+    out: tuple[Floats, Floats, Floats, Floats],
+) -> None:
+    """A lump's thickness, and what its rim does to the light.
+
+    Args:
+        polar: (h, w) distance from the centre, and angle in rad.
+        rows: (`_ANGLES`,) radius, square of the rim's strength, softness.
+        limits: least share of the light that the rim keeps; µm per pixel.
+        out: (h, w), written to: half the thickness; the light that isn't bent away,
+            floor + (1 - floor) / (1 + (rim share / chord)²), and more of it where the edge is soft;
+            cover, 1 inside and 0 outside, clip((edge - distance) / (pitch + 0.3 softness edge) +
+            0.5, 0, 1); share, the square of the distance as a share of the edge's.
+    """
+    distances, angles = polar
+    radius, bends, softness = rows
+    floor, pitch = np.float32(limits[0]), np.float32(limits[1])
+    to_number, last = np.float32(_ANGLES / (2 * np.pi)), np.float32(_ANGLES - 1)
+    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+    bent, thinnest = np.float32(1.0 - limits[0]), np.float32(2e-3)
+    softer, wider = np.float32(0.85), np.float32(0.3)
+    for y in range(distances.shape[0]):
+        away, angle = distances[y], angles[y]
+        gain, kept, cover, shares = out[0][y], out[1][y], out[2][y], out[3][y]
+        for x in range(len(away)):
+            number = np.uint8(min(angle[x] * to_number, last))
+            edge = radius[number]
+            share = away[x] / edge
+            share *= share
+            chord = max(one - share, thinnest)
+            bend = bends[number] * share / chord
+            keep = bent / (bend * bend + one) + floor
+            soft = softness[number]
+            keep += (one - keep) * soft * softer
+            width = soft * edge * wider + pitch
+            gain[x] = edge * np.sqrt(chord)
+            kept[x] = keep
+            cover[x] = min(max((edge - away[x]) / width + half, zero), one)
+            shares[x] = share
 
 
-def _at(row: Floats, index: NDArray[np.uint8]) -> Floats:
-    """(h, w) values of a row (`_ANGLES`,) by the number of the angle."""
-    return np.asarray(cv2.LUT(index, row), dtype=np.float32)
-
-
-def _kept(
-    floor: float, bend: Floats, share: Floats, chord: Floats, softness: Floats | None
-) -> Floats:
-    """Light that isn't bent away: floor + (1 - floor) / (1 + (bend share / chord)²), and more of
-    it where the edge is soft. Works in ``bend``."""
-    bend *= share
-    bend /= chord
-    np.multiply(bend, bend, out=bend)
-    bend += 1.0
-    keep = np.divide(1.0 - floor, bend, out=bend)
-    keep += floor
-    if softness is not None:
-        more = np.subtract(1.0, keep)
-        more *= softness
-        more *= np.float32(0.85)
-        keep += more
-    return keep
-
-
-def _cover(edge: Floats, distance: Floats, softness: Floats | None, pitch_um: float) -> Floats:
-    """1 inside, 0 outside: clip((edge - distance) / (pitch + 0.3 softness edge) + 0.5, 0, 1).
-    Works in ``distance`` and ``softness``."""
-    cover = np.subtract(edge, distance, out=distance)
-    if softness is None:
-        cover /= np.float32(pitch_um)
-    else:
-        softness *= edge
-        softness *= np.float32(0.3)
-        softness += np.float32(pitch_um)
-        cover /= softness
-    cover += 0.5
-    return np.clip(cover, 0.0, 1.0, out=cover)
+@compiled
+def _pass(light: Floats, keep: Floats, cover: Floats) -> None:
+    """1 - cover (1 - keep light), in place."""
+    one = np.float32(1.0)
+    for y in range(light.shape[0]):
+        row, kept, covered = light[y], keep[y], cover[y]
+        for x in range(len(row)):
+            row[x] = one - (one - row[x] * kept[x]) * covered[x]
 
 
 def _absorb(

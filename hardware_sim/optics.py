@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from drivers.ports import Pixels
 from hardware_sim.bodies import Patch
+from sorter.compiled import compiled
 
 _NOISE_MARGIN_PX = 96
 _STEPS_PER_DN = 16
@@ -138,7 +139,7 @@ class Sensor:
         may_be_dark = [] if self._is_bright else [self._work]
         for region, transmission in self._touched(patches):
             part = self._work[region]
-            self._dim(part, noise[region], transmission)
+            _dim(part, noise[region], transmission, self._read_share)
             may_be_dark.append(part)
         if self._bit_depth == 8:
             # Negative values can't be told from positive ones by convertScaleAbs.
@@ -176,18 +177,6 @@ class Sensor:
         )
         return np.asarray(smeared, np.float32)
 
-    def _dim(
-        self, work: NDArray[np.int16], noise: NDArray[np.int16], transmission: NDArray[np.float32]
-    ) -> None:
-        """Multiply the light there, with the shot noise scaled to what is left of it."""
-        share = np.multiply(transmission, 1 - self._read_share)
-        share += self._read_share
-        np.sqrt(share, out=share)
-        share *= noise
-        signal = np.multiply(np.subtract(work, noise, out=work), transmission)
-        # Rounds half to even and saturates.
-        cv2.add(signal, share, dst=work, dtype=cv2.CV_16S)
-
     def _digitise(self, level: float, pixels: Pixels) -> Pixels:
         if self._bit_depth == 8:
             cv2.convertScaleAbs(self._work, dst=pixels, alpha=level / _STEPS_PER_DN)
@@ -214,3 +203,21 @@ class Sensor:
             depth = self._rng.uniform(0.01, 0.04)
             field *= 1.0 - depth * np.exp(-((x - dx) ** 2 + (y - dy) ** 2) / (2 * size**2))
         return np.asarray(field, dtype=np.float32)
+
+
+@compiled
+def _dim(
+    work: NDArray[np.int16],
+    noise: NDArray[np.int16],
+    transmission: NDArray[np.float32],
+    read_share: float,
+) -> None:
+    """Multiply the light there, with the shot noise scaled to what is left of it."""
+    shot, read = np.float32(1.0 - read_share), np.float32(read_share)
+    low, high = np.float32(-(2**15)), np.float32(2**15 - 1)
+    for y in range(work.shape[0]):
+        row, own_noise, passes = work[y], noise[y], transmission[y]
+        for x in range(len(row)):
+            signal = np.float32(row[x] - own_noise[x]) * passes[x]
+            scaled = np.sqrt(passes[x] * shot + read) * np.float32(own_noise[x])
+            row[x] = np.int16(min(max(np.rint(signal + scaled), low), high))

@@ -1,7 +1,8 @@
 """The process that renders a scene in real time, and its handle in the camera's process.
 
 Frames are exposed on the scene's own time, whether or not the renderer is late: a late renderer
-makes frames arrive late, never look different. The process ends when it is told to, and by itself
+makes frames arrive late, never look different. They are drawn a little ahead of that time, so that
+it is late more seldom. The process ends when it is told to, and by itself
 when the process that started it is gone.
 """
 
@@ -34,6 +35,7 @@ from hardware_sim.own_core import keep_to_last_core
 from hardware_sim.scene import Scene
 from hardware_sim.scene_settings import SceneSettings
 from hardware_sim.transfer import Transfers, exposed_ns
+from hardware_sim.warm_up import warm_up
 from sorter.processes import give_way
 
 _START_TIMEOUT_S = 60.0
@@ -42,6 +44,9 @@ _IDLE_S = 0.25
 _PARENT_EVERY = 100
 # The first exposure comes so long after arming: what starting costs must not delay it.
 _FIRST_FRAME_NS = 50_000_000
+# Frames are drawn so long before they are exposed. What the gate does until then is known: 12 ms
+# and more pass before the liquid follows its pin, and the pin's switch is read within half of them.
+_AHEAD_NS = 6_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,7 @@ class _Renderer:
     def run(self) -> None:
         # Another scene is rendered first, so that the first frame finds everything warm.
         Scene(self._settings.model_copy(update={"truth_log": None})).advance(0, (), 0)
+        warm_up()
         gates = None if self._log is None else optical_gates_of(self._settings, self._log.told)
         scene = Scene(self._settings, 0, self._executor, gates=gates)
         # What is there now stays: to look through it again would hold a frame up for tens of ms.
@@ -205,7 +211,7 @@ class _Renderer:
         origin_ns, number = int(control[ORIGIN_NS]), 0
         while not control[STOP]:
             at_ns = exposed_ns(camera, origin_ns, number)
-            left_ns = at_ns - time.perf_counter_ns()
+            left_ns = at_ns - _AHEAD_NS - time.perf_counter_ns()
             if left_ns > 0:
                 time.sleep(left_ns / 1e9)
             self._expose(scene, transfers, at_ns, number)

@@ -18,6 +18,6 @@ def compiled(function: _Function) -> _Function:
     be, every start does.
     """
     try:
-        return cast(_Function, njit(cache=True)(function))
+        return cast(_Function, njit(cache=True, error_model="numpy")(function))
     except RuntimeError:  # Numba found no place to keep it
-        return cast(_Function, njit(function))
+        return cast(_Function, njit(error_model="numpy")(function))
