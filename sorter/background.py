@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from sorter.compiled import compiled
+
 BACKGROUND_LEVEL = 128
 """Grey of the background in a normalised image; 0 is black, 255 about twice as bright."""
 
@@ -58,7 +60,6 @@ class Background:
         self._map = np.ones(shape, np.float32)
         self._inverse = np.ones(shape, np.float32)
         self._step = max(1, int((shape[0] * shape[1] / 1500) ** 0.5))
-        self._samples = np.ones_like(self._map[:: self._step, :: self._step])
         self._empty = np.empty(shape, np.uint8)
         self._frames = 0
         self._updates = 0
@@ -105,13 +106,7 @@ class Background:
             reduced: (height, width), any number type.
             out: (height, width) uint8, receives ``BACKGROUND_LEVEL`` where there is background.
         """
-        step = self._step
-        np.multiply(reduced[::step, ::step], self._inverse[::step, ::step], out=self._samples)
-        flat = self._samples.ravel()
-        middle = flat.size // 2
-        median = float(np.partition(flat, middle)[middle])
-        self.gain = max(median, 1e-3) / BACKGROUND_LEVEL
-        cv2.multiply(reduced, self._inverse, out, 1.0 / self.gain, cv2.CV_8U)
+        self.gain = _divide(reduced, self._inverse, self._step, out)
         return out
 
     def update(self, reduced: NDArray[Any], occupied: NDArray[np.uint8]) -> None:
@@ -151,3 +146,30 @@ class Background:
     def _refresh(self) -> None:
         np.divide(BACKGROUND_LEVEL, self._map, out=self._inverse)
         self._changes += 1
+
+
+@compiled
+def _divide(
+    reduced: NDArray[Any], inverse: NDArray[np.float32], step: int, out: NDArray[np.uint8]
+) -> float:
+    """Write a frame times the inverse background over its gain; returns the gain.
+
+    Args:
+        reduced, inverse: (height, width).
+        step: the median is of each pixel in so many, along both axes.
+        out: (height, width), rounded as OpenCV's ``multiply`` does it, to the bit.
+    """
+    height, width = reduced.shape
+    samples = np.empty((-(-height // step), -(-width // step)), np.float32)
+    for y in range(samples.shape[0]):
+        for x in range(samples.shape[1]):
+            samples[y, x] = np.float32(reduced[y * step, x * step]) * inverse[y * step, x * step]
+    middle = samples.size // 2
+    gain = max(float(np.partition(samples.ravel(), middle)[middle]), 1e-3) / BACKGROUND_LEVEL
+    scale, black, white = np.float32(1.0 / gain), np.float32(0.0), np.float32(255.0)
+    for y in range(height):
+        row, factor, grey = reduced[y], inverse[y], out[y]
+        for x in range(width):
+            value = np.rint(np.float32(row[x]) * scale * factor[x])
+            grey[x] = np.uint8(min(max(value, black), white))
+    return gain

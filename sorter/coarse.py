@@ -62,7 +62,7 @@ def buffers_for(rows: int, columns: int) -> Buffers:
 @compiled
 def search(
     grey: Mask, low: int, high: int, least_cells: int, rim_cells: int, buffers: Buffers
-) -> tuple[int, bool]:
+) -> int:
     """Find all that is darker or brighter than the background.
 
     Holes in it are filled, and rims that the border cuts are closed along it, so that pale bodies
@@ -76,13 +76,13 @@ def search(
         buffers: written to.
 
     Returns:
-        How many finds there are, and whether any is pale inside.
+        How many finds there are.
     """
     mask, occupied = buffers.mask, buffers.occupied
     occupied[:] = 0
     left, top, right, bottom = _mark(grey, low, high, mask)
     if right <= left:
-        return 0, False
+        return 0
     # The rest of the view is empty; what is in it stays inside the box whatever is done.
     left, top = max(0, left - _EMPTY_CELLS), max(0, top - _EMPTY_CELLS)
     part = mask[top : bottom + _EMPTY_CELLS, left : right + _EMPTY_CELLS]
@@ -96,8 +96,8 @@ def search(
     _set(part, buffers.work[1 : height + 1, 1 : width + 1])
     grow_once(part, True, occupied[top : top + height, left : left + width])
     here = slice(top, top + height), slice(left, left + width)
-    has_pale = _pale(part, grey[here], low, rim_cells, buffers.pale_core[here])
-    return _boxes(count, least_cells, buffers), has_pale
+    _pale(part, grey[here], low, rim_cells, buffers.pale_core[here])
+    return _boxes(count, least_cells, buffers)
 
 
 @compiled
@@ -169,8 +169,8 @@ def _close_at_border(mask: Mask, count: int, buffers: Buffers) -> bool:
 
 
 @compiled
-def _pale(part: Mask, grey: Mask, low: int, rim_cells: int, core: Mask) -> bool:
-    """Mark the cores of what is no darker than the background; whether there are any.
+def _pale(part: Mask, grey: Mask, low: int, rim_cells: int, core: Mask) -> None:
+    """Mark the cores of what is no darker than the background.
 
     Where the core is dark the full resolution will say so itself.
     """
@@ -183,15 +183,12 @@ def _pale(part: Mask, grey: Mask, low: int, rim_cells: int, core: Mask) -> bool:
             out[x] = pale
             any_pale |= pale
     if any_pale == 0:  # then shrinking, the dearest step, is spared
-        return False
+        return
     inner = shrunk(part, rim_cells)
-    any_pale = np.uint8(0)
     for y in range(height):
         out, deep = core[y], inner[y]
         for x in range(width):
             out[x] &= deep[x]
-            any_pale |= out[x]
-    return bool(any_pale != 0)
 
 
 @compiled

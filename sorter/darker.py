@@ -15,6 +15,49 @@ _ONE = 2048  # weights of the interpolation are in so many parts
 
 
 @compiled
+def mark_bodies(
+    image: NDArray[Any],
+    level: NDArray[np.float32],
+    pale_core: NDArray[np.uint8],
+    window: tuple[int, int, int, int],
+    step: int,
+    limits: tuple[float, float, float],
+    mask: NDArray[np.uint8],
+) -> tuple[int, int, float, bool]:
+    """Mark the bodies around one find: what is darker than the background, and pale cores.
+
+    Args:
+        image: (height, width) uint8 or uint16.
+        level: (cells) grey of the background.
+        pale_core: (cells) uint8, not 0 in what is no darker than the background, but body.
+        window: (left, top, right, bottom) of the surroundings, in cells.
+        step: pixels of the image along a cell's side, a power of two.
+        limits: brightness relative to ``level``; darkness that counts as object, a share of the
+            background; where the edge lies between background (0) and body (1).
+        mask: (h + 2, w + 2) for the (h, w) pixels of the window, written to, with a rim of zeros.
+
+    Returns:
+        The sum of the pixels that are dark, how many there are, the mean grey of the background,
+        and whether there are pale cores.
+    """
+    left, top, right, bottom = window
+    gain, contrast, share = limits
+    cells = level[top:bottom, left:right]
+    pixels = image[top * step : bottom * step, left * step : right * step]
+    darkest = np.float32(gain * (1.0 - contrast))
+    bright = np.empty(cells.shape, np.int64)
+    total = 0.0
+    for row in range(cells.shape[0]):
+        for column in range(cells.shape[1]):
+            total += cells[row, column]
+            bright[row, column] = int(cells[row, column] * darkest)
+    background = total / cells.size * gain
+    dark, count = darken(pixels, bright, step, contrast * background, share, mask)
+    is_pale = add_cells(pale_core[top:bottom, left:right], step, mask)
+    return dark, count, background, is_pale
+
+
+@compiled
 def darken(
     pixels: NDArray[Any],
     bright: NDArray[Any],

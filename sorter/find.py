@@ -92,7 +92,6 @@ class Finder:
         self._least_cells = max(2, math.ceil(settings.min_diameter_um / self._cell_um))
         self._rim_cells = max(1, round(settings.rim_um / pitch_um / grid.reduction))
         self._buffers = buffers_for(*grid.cells)
-        self._has_pale = False
         self._turn = 0
         self.occupied = self._buffers.occupied
         """(cells) uint8, 255 where the last frame held a body, with a margin."""
@@ -110,9 +109,7 @@ class Finder:
         if not boxes:
             return []
         attention = attention or Full()
-        coarse = Coarse(
-            self._buffers.mask, self._buffers.pale_core, self._has_pale, view.level, view.gain
-        )
+        coarse = Coarse(self._buffers.mask, self._buffers.pale_core, view.level, view.gain)
         found: list[Detection] = []
         seen: Centres = []
         is_short = False
@@ -184,7 +181,7 @@ class Finder:
         settings, buffers = self.settings, self._buffers
         low = math.ceil(BACKGROUND_LEVEL * (1.0 - settings.dark_contrast))
         high = math.floor(BACKGROUND_LEVEL * (1.0 + settings.bright_contrast))
-        count, self._has_pale = search(grey, low, high, self._least_cells, self._rim_cells, buffers)
+        count = search(grey, low, high, self._least_cells, self._rim_cells, buffers)
         return [(x, y, w, h) for x, y, w, h in buffers.boxes[:count].tolist()]
 
 

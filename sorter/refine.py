@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sorter.coarse import MARGIN_CELLS
-from sorter.darker import add_cells, darken
+from sorter.darker import mark_bodies
 from sorter.detection import Detection
 from sorter.masks import close_along_border, mean_inside, without_threads
 from sorter.outline import Contour, describe, measure, pixel_area
@@ -29,14 +29,12 @@ class Coarse(NamedTuple):
     Attributes:
         mask: uint8, 255 where something is.
         pale_core: uint8, 255 in the cores of bodies that are no darker than the background.
-        has_pale: whether there are any.
         level: grey of the background, float32.
         gain: brightness of this frame relative to ``level``.
     """
 
     mask: NDArray[Any]
     pale_core: NDArray[Any]
-    has_pale: bool
     level: NDArray[Any]
     gain: float
 
@@ -118,15 +116,13 @@ class Refiner:
         x1, y1 = min(columns, x + w + MARGIN_CELLS), min(rows, y + h + MARGIN_CELLS)
         offset = x0 * step, y0 * step
         pixels = image[offset[1] : y1 * step, offset[0] : x1 * step]
-        level = coarse.level[y0:y1, x0:x1]
-        local = cv2.sumElems(level)[0] / level.size * coarse.gain
-        darkest = np.float32(coarse.gain * (1.0 - self._dark_contrast))
-        bright = (level * darkest).astype(pixels.dtype)
         mask = np.empty((pixels.shape[0] + 2, pixels.shape[1] + 2), np.uint8)
-        total, count = darken(
-            pixels, bright, step, self._dark_contrast * local, self._edge_share, mask
+        window, limits = (x0, y0, x1, y1), (coarse.gain, self._dark_contrast, self._edge_share)
+        total, count, local, is_pale = mark_bodies(
+            image, coarse.level, coarse.pale_core, window, step, limits, mask
         )
-        is_pale = coarse.has_pale and self._add_pale(mask, coarse, (x0, y0, x1, y1), box)
+        if is_pale and (x == 0 or y == 0 or x + w == columns or y + h == rows):
+            self._close_at_border(mask[1:-1, 1:-1], coarse.mask[y0:y1, x0:x1], offset)
         large, every = self._trace(mask, offset)
         own = self._own(large, offset, pixels.shape)
         if not own:
@@ -156,26 +152,18 @@ class Refiner:
         seen.append(centre)
         return True
 
-    def _add_pale(self, mask: NDArray[Any], coarse: Coarse, within: Box, box: Box) -> bool:
-        """Fill the cores of pale bodies; False where there are none.
+    def _close_at_border(
+        self, mask: NDArray[Any], cells: NDArray[Any], offset: tuple[int, int]
+    ) -> None:
+        """Close the rims of pale bodies that the frame's border cuts.
 
         Args:
-            mask: (h + 2, w + 2), see `darken`; changed in place.
-            coarse: what the search left behind.
-            within: the region's (left, top, right, bottom) in cells.
-            box: of the find, (x, y, width, height) in cells.
+            mask: (h, w) of the region; changed in place.
+            cells: what the search found there, filled.
+            offset: (x, y) of the region in the image.
         """
-        x0, y0, x1, y1 = within
-        if not add_cells(coarse.pale_core[y0:y1, x0:x1], self._step, mask):
-            return False
-        rows, columns = coarse.mask.shape
-        x, y, w, h = box
-        if x == 0 or y == 0 or x + w == columns or y + h == rows:
-            inner = mask[1:-1, 1:-1]
-            filled_in = self._enlarge(coarse.mask[y0:y1, x0:x1], inner.shape)
-            step = self._step
-            close_along_border(inner, filled_in, (x0 * step, y0 * step), self._shape)
-        return True
+        filled_in = self._enlarge(cells, mask.shape)
+        close_along_border(mask, filled_in, offset, self._shape)
 
     def _enlarge(self, cells: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         """Cells at this resolution, cut to the image."""

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sorter.background import BACKGROUND_LEVEL
+from sorter.background import Background
 from sorter.find import Finder, FindSettings, View
 from sorter.grid import Grid, Pyramid
 
@@ -23,7 +23,7 @@ _GREY = 200  # of the background
 def warm_up(dtype: np.dtype[Any]) -> None:
     """Find bodies of every kind once, in a drawn frame.
 
-    Compiling takes some 20 s, once after an installation; loading what was compiled less than a
+    Compiling takes half a minute, once after an installation; loading what was compiled less than a
     second; and a millisecond when it is loaded.
 
     Args:
@@ -32,10 +32,11 @@ def warm_up(dtype: np.dtype[Any]) -> None:
     pixels = _drawn().astype(dtype)
     grid = Grid.fit(pixels.shape, _PITCH_UM, FindSettings().coarsest_um)
     levels = Pyramid(grid, pixels.dtype).build(pixels)
-    level = np.full(grid.cells, _GREY, np.float32)
-    grey = cv2.convertScaleAbs(levels[-1], alpha=BACKGROUND_LEVEL / _GREY)
+    background = Background(grid.cells)
+    background.start(np.full(grid.cells, _GREY, np.float32))
+    grey = background.normalise(levels[-1], np.empty(grid.cells, np.uint8))
     finder = Finder(FindSettings(), pitch_um=_PITCH_UM, grid=grid)
-    finder.find(View(levels, np.asarray(grey, np.uint8), level, 1.0))
+    finder.find(View(levels, grey, background.level, background.gain))
 
 
 def _drawn() -> NDArray[np.uint8]:

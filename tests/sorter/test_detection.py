@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 
 from sorter.outline import describe, measure
+from sorter.tracing import chains_of
 
 PITCH_UM = 1.73
 
@@ -17,16 +17,16 @@ def test_a_detection_of_a_reduced_image_lies_where_it_would_have_been_found(scal
     full = np.zeros((256, 320), np.uint8)
     full[64:128, 96:224] = 255
     reduced = full[::scale, ::scale]
-    (large,), _ = cv2.findContours(full, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    (small,), _ = cv2.findContours(reduced, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    [large] = chains_of(np.pad(full, 1), -1, -1)
+    [small] = chains_of(np.pad(reduced, 1), -1, -1)
     expected = describe(
-        measure(np.asarray(large, np.int32)),
+        measure(large),
         pitch_um=PITCH_UM,
         grey_ratio=0.5,
         shape=full.shape,
     )
     found = describe(
-        measure(np.asarray(small, np.int32)),
+        measure(small),
         pitch_um=PITCH_UM * scale,
         grey_ratio=0.5,
         shape=reduced.shape,
