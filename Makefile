@@ -28,7 +28,7 @@ lint: $(DEV_STAMP)  ## style, types, layers
 	$(BIN)/lint-imports
 
 pytest: $(DEV_STAMP)  ## the tests alone
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 format: $(DEV_STAMP)  ## let ruff fix what it can
 	$(BIN)/ruff check --fix .

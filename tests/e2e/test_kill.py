@@ -23,12 +23,16 @@ from tests.e2e.commands import DEADLINE_S, running
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="finds processes as POSIX has them")
 
 
-def until(log: Path, is_there: type[Edge] | str) -> None:
-    """Until the log has a line of a kind, or a stop with a cause; its writer wakes nobody."""
+def until(log: Path, is_there: type[Edge] | str, *, since_ns: int = 0) -> None:
+    """Until the log has a line of a kind, or a stop with a cause; its writer wakes nobody.
+
+    The watchdog bites while the camera starts, too, and is armed anew: ``since_ns`` tells.
+    """
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         for edge in read_log(log):
-            if edge.cause == is_there if isinstance(edge, StopEdge) else type(edge) is is_there:
+            found = edge.cause == is_there if isinstance(edge, StopEdge) else type(edge) is is_there
+            if found and edge.t_ns >= since_ns:
                 return
         time.sleep(0.02)
     raise AssertionError(f"{is_there} never came: {read_log(log)[-8:]}")
@@ -51,7 +55,7 @@ def test_kill_9_holds_and_rests_by_the_watchdog_and_loses_no_object(tmp_path: Pa
             death_ns = time.perf_counter_ns()
             command.controller().kill()
             assert command.end() == 4
-            until(log, "WATCHDOG")
+            until(log, "WATCHDOG", since_ns=death_ns)
         # Read while the device has power: without, it holds and rests anyway.
         edges = read_log(log)
     after = aftermath(edges, death_ns)
