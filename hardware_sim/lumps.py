@@ -15,7 +15,7 @@ from hardware_sim.anatomy import Floats, Lump, surface_index
 from hardware_sim.canvas import Canvas
 from sorter.compiled import compiled
 
-# An angle's number is one byte, so that a table is looked up by `cv2.LUT`.
+# An angle's number is one byte.
 _ANGLES = 256
 _TILTS = np.deg2rad(np.array([-50.0, -32.0, -16.0, 0.0, 16.0, 32.0, 50.0])).astype(np.float32)
 _COSINES = np.cos(_TILTS)[:, None]

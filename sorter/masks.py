@@ -27,15 +27,18 @@ def opened(mask: NDArray[np.uint8], radius_px: int) -> NDArray[np.uint8]:
     margin that is empty, or of ``2 * radius_px + 1`` pixels that continue what lies at its edge;
     such a margin comes back as anything.
     """
+    smaller = _eroded(mask, radius_px, 0)
+    return ~_eroded(~smaller, radius_px, INSIDE)  # what is outside grows back as it shrank
+
+
+@compiled
+def _eroded(mask: NDArray[np.uint8], radius_px: int, edge: int) -> NDArray[np.uint8]:
+    """By an octagon, see `opened`; the first and last row come to be ``edge`` or stay."""
     width = mask.shape[1]
     squares = round(radius_px * _OCTAGON)
-    out, spare, down = mask.copy(), np.zeros_like(mask), np.empty(mask.size, np.uint8)
+    out, spare, down = mask.copy(), np.full_like(mask, edge), np.empty(mask.size, np.uint8)
     for i in range(radius_px):
         _erode(out.ravel(), width, i < squares, down, spare.ravel())
-        out, spare = spare, out
-    spare[0], spare[-1] = 0, 0
-    for i in range(radius_px):
-        _dilate(out.ravel(), width, i < squares, down, spare.ravel())
         out, spare = spare, out
     return out
 
@@ -56,24 +59,6 @@ def _erode(
     left, right, middle, inner = beside[:-2], beside[2:], down[1:], out[width + 1 : -width - 1]
     for i in range(len(inner)):
         inner[i] = left[i] & middle[i] & right[i]
-
-
-@compiled
-def _dilate(
-    row: NDArray[np.uint8],
-    width: int,
-    by_square: bool,
-    down: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-) -> None:
-    """By a square or a cross of 3 x 3 pixels; ``down`` is scratch."""
-    above, here, below = row[: -2 * width], row[width:-width], row[2 * width :]
-    for i in range(len(here)):
-        down[i] = above[i] | here[i] | below[i]
-    beside = down[: len(here)] if by_square else here
-    left, right, middle, inner = beside[:-2], beside[2:], down[1:], out[width + 1 : -width - 1]
-    for i in range(len(inner)):
-        inner[i] = left[i] | middle[i] | right[i]
 
 
 @compiled
