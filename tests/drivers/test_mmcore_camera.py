@@ -94,11 +94,12 @@ def test_overflow_arms_again_and_shows_as_a_gap(which: Which, tmp_path: Path) ->
 
 def test_ring_of_python_devices_keeps_whole_frames(tmp_path: Path) -> None:
     """At each wrap of a ring that is no multiple of the frame, waiting frames would be gone."""
-    camera = open_camera("simulated", tmp_path, CLOCK, buffer_mb=1)
-    numbers = []
+    # 102.4 frames of 40 KiB: two thirds of a second, so that a busy machine doesn't overflow it.
+    camera = open_camera("simulated", tmp_path, CLOCK, buffer_mb=4)
+    numbers: list[int] = []
     try:
         camera.start()
-        for _ in range(12):
+        while len(numbers) < 220:
             # Let some wait, so that the wrap comes with frames in the ring.
             CLOCK.wait_until(CLOCK.now_ns() + 40_000_000)
             numbers += [f.number for f in take(camera, CLOCK, 8)]
