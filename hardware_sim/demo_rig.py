@@ -158,7 +158,7 @@ def demo_truth(folder: Path, reader: RecordReader) -> tuple[dict[str, Any], int]
     tracks = [
         TrackRow(
             object_id=o.row.id,
-            sightings=[(s.frame_number, s.x_px, s.y_px) for s in reader.sightings(o.row.id)],
+            sightings=[(s.frame, s.x_px, s.y_px) for s in reader.sightings(o.row.id)],
             outlet=o.outlet,
             reason=o.reason,
             commanded=o.sent_ns is not None and o.refused is None,

@@ -121,7 +121,7 @@ class Trace:
             rows.append(
                 TrackRow(
                     object_id=row.id,
-                    sightings=[(s.frame_number, s.x_px, s.y_px) for s in row.sightings],
+                    sightings=[(s.frame, s.x_px, s.y_px) for s in row.sightings],
                     outlet=change.changed_outlet if change else row.outlet,
                     reason=change.changed_reason if change else row.reason,
                     commanded=row.id in commanded,

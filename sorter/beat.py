@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sorter.compiled import compiled
+
 Array = NDArray[np.float64]
 ITERATIONS = 5  # each shrinks the error by the beat's amplitude, 0.1 at most
 
@@ -88,22 +90,15 @@ class Beat:
             seen_ns: (n,) host times of the views to which a line is fitted, two at least.
             at_ns: host time of the arrival.
         """
-        t = 1e-9 * (seen_ns - self.at_ns)
         at_s = 1e-9 * (at_ns - self.at_ns)
-        mean_s = float(t.sum()) / t.size
-        off_mean = t - mean_s
-        spread = max(float(off_mean @ off_mean), 1e-12)  # frames of one time tell no speed
-        # What a line that is fitted to views and read at the arrival takes of each view.
-        share = 1 / t.size + off_mean * ((at_s - mean_s) / spread)
-        c, s = np.cos(self.omega * t), np.sin(self.omega * t)
-        there_c, there_s = math.cos(self.omega * at_s), math.sin(self.omega * at_s)
-        by_c, by_s = there_c - float(share @ c), there_s - float(share @ s)
-        moved = share * t
-        by_w = self.sin_s * (at_s * there_c - float(moved @ c))
-        by_w -= self.cos_s * (at_s * there_s - float(moved @ s))
-        off = np.array([by_c, by_s, by_w])
-        wrong_s = 3 * math.sqrt(max(float(off @ self.covariance @ off), 0.0))
-        return 1e9 * math.hypot(wrong_s, self.beside * (at_s - float(t[-1])))
+        by_c, by_s, by_w, last_s = _left(
+            seen_ns, self.at_ns, at_s, self.cos_s, self.sin_s, self.omega
+        )
+        (cc, cs, cw), (_, ss, sw), (_, _, ww) = self.covariance.tolist()
+        square = by_c * (by_c * cc + 2 * by_s * cs + 2 * by_w * cw)
+        square += by_s * (by_s * ss + 2 * by_w * sw) + by_w * by_w * ww
+        wrong_s = 3 * math.sqrt(max(square, 0.0))
+        return 1e9 * math.hypot(wrong_s, self.beside * (at_s - last_s))
 
     def moved_to(self, at_ns: int) -> Array:
         """(cos_s, sin_s, omega) of the same beat counted from another time."""
@@ -112,3 +107,38 @@ class Beat:
         return np.array(
             [self.cos_s * c + self.sin_s * d, self.sin_s * c - self.cos_s * d, self.omega]
         )
+
+
+@compiled
+def _left(
+    seen_ns: NDArray[np.int64], since_ns: int, at_s: float, cos_s: float, sin_s: float, omega: float
+) -> tuple[float, float, float, float]:
+    """What a line through what was seen leaves of P at a later time, by each of its parameters.
+
+    Args:
+        seen_ns: (n,) host times of the views.
+        since_ns: host time from which the beat is counted.
+        at_s: the later time, counted from there.
+        cos_s, sin_s, omega: of the beat.
+
+    Returns:
+        derivatives by cos_s, sin_s and omega, and the time of the last view, counted from there.
+    """
+    n, mean_s = len(seen_ns), 0.0
+    for i in range(n):
+        mean_s += 1e-9 * (seen_ns[i] - since_ns) / n
+    spread = 0.0
+    for i in range(n):
+        spread += (1e-9 * (seen_ns[i] - since_ns) - mean_s) ** 2
+    ahead = (at_s - mean_s) / max(spread, 1e-12)  # frames of one time tell no speed
+    by_c, by_s = math.cos(omega * at_s), math.sin(omega * at_s)
+    by_w, t = at_s * (sin_s * by_c - cos_s * by_s), 0.0
+    for i in range(n):
+        t = 1e-9 * (seen_ns[i] - since_ns)
+        # What a line that is fitted to views and read at the later time takes of each view.
+        share = 1.0 / n + (t - mean_s) * ahead
+        c, s = share * math.cos(omega * t), share * math.sin(omega * t)
+        by_c -= c
+        by_s -= s
+        by_w -= t * (sin_s * c - cos_s * s)
+    return by_c, by_s, by_w, t

@@ -31,6 +31,7 @@ from sorter.segment import Segmenter
 from sorter.settings import RigSettings
 from sorter.tracker import Tracker
 from sorter.view import ViewGeometry
+from sorter.warm_up import warm_up_ways
 from sorter.whereabouts import Whereabouts
 
 BRIEF_CONNECT_MS = 400
@@ -128,6 +129,7 @@ def build_vision(rig: RigSettings, bundle: Bundle, classifier: Classifier) -> Pi
 
 def build_pipeline(rig: RigSettings, bundle: Bundle, vision: Vision) -> Pipeline:
     """Detections to decided objects."""
+    warm_up_ways()
     manifest = bundle.manifest
     decider = Decider(
         rig.decide,

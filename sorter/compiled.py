@@ -1,4 +1,4 @@
-"""Loops over pixels that OpenCV has no call for, compiled to machine code."""
+"""Loops over pixels, views and openings that no library has a call for, compiled."""
 
 from __future__ import annotations
 

@@ -7,12 +7,14 @@ what sticks to the spheroid or belongs to it rolls along with it, by 15 to 23 de
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+
+from sorter.compiled import compiled
 
 
 class HiddenSettings(BaseModel):
@@ -97,6 +99,7 @@ def straight_way(places_um: NDArray[np.floating]) -> tuple[float, NDArray[np.flo
     return float(np.hypot(*pace)), np.asarray(np.hypot(off[:, 0], off[:, 1]))
 
 
+@compiled
 def dark_spots(
     crops: NDArray[np.uint8], radius_px: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -110,19 +113,32 @@ def dark_spots(
         (n, 2) x and y in pixels, and (n,) grey of the spot over the mean grey of the circle.
     """
     n, size, _ = crops.shape
-    radius_px = max(radius_px, 1.5)
-    axis = np.arange(size) - (size - 1) / 2
-    near = np.flatnonzero(np.abs(axis) <= radius_px)
-    low, side = int(near[0]), len(near)
-    axis = axis[near]
-    inside = np.hypot(axis[:, None], axis[None, :]).ravel() <= radius_px
-    # Outside of the circle all is white: never the darkest, and known when it comes to the mean.
-    white = np.where(inside, 0, 255).astype(np.uint8)
-    blurred = np.asarray(cv2.blur(crops.reshape(n * size, size), (3, 3)), np.uint8)
-    smooth = blurred.reshape(n, size, size)
-    part = smooth[:, low : low + side, low : low + side].reshape(n, -1) | white
-    darkest = part.argmin(axis=1)
-    places = np.stack((low + darkest % side, low + darkest // side), axis=1)
-    within = part.sum(axis=1, dtype=np.int64) - int(white.sum(dtype=np.int64))
-    mean = within / np.count_nonzero(inside)
-    return places, part[np.arange(n), darkest] / np.maximum(mean, 1.0)
+    middle, radius_px = (size - 1) / 2, max(radius_px, 1.5)
+    first = max(1, math.ceil(middle - radius_px))
+    places, darkness = np.zeros((n, 2), np.int64), np.empty(n, np.float64)
+    for i in range(n):
+        crop = crops[i]
+        darkest, total, count = 256, 0, 0
+        for y in range(first, size - first):
+            reach = math.sqrt(max(radius_px**2 - (y - middle) ** 2, 0.0))
+            for x in range(max(first, math.ceil(middle - reach)), size - first):
+                if x > middle + reach:
+                    break
+                grey = _mean_of_nine(crop, x, y)
+                total += grey
+                count += 1
+                if grey < darkest:
+                    darkest = grey
+                    places[i, 0], places[i, 1] = x, y
+        darkness[i] = darkest / max(total / count, 1.0)
+    return places, darkness
+
+
+@compiled
+def _mean_of_nine(crop: NDArray[np.uint8], x: int, y: int) -> int:
+    """Of a pixel and its neighbours, rounded."""
+    total = 0
+    for row in range(y - 1, y + 2):
+        for column in range(x - 1, x + 2):
+            total += crop[row, column]
+    return (2 * total + 9) // 18

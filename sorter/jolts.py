@@ -12,6 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from sorter.compiled import compiled
+
 Floats = NDArray[np.float64]
 
 
@@ -27,6 +29,7 @@ def apart(unrest: Floats) -> Floats:
     return np.where(row == np.arange(row[-1] + 1)[:, None], unrest, 0.0)
 
 
+@compiled
 def jolted_ns(t_ns: Floats, unrest_ns: Floats, at_ns: float) -> float:
     """How far off a line through views is at a later liquid time.
 
@@ -37,13 +40,16 @@ def jolted_ns(t_ns: Floats, unrest_ns: Floats, at_ns: float) -> float:
     """
     if not unrest_ns.any():
         return 0.0
-    mean_ns = float(t_ns.sum()) / t_ns.size
-    off_ns = t_ns - mean_ns
-    ahead = (at_ns - mean_ns) / max(float(off_ns @ off_ns), 1.0)
-    # What a line that is fitted to views and read at the arrival takes of each view.
-    off_there_ns = unrest_ns * (1.0 / t_ns.size + off_ns * ahead)
-    again = np.flatnonzero(unrest_ns[1:] > unrest_ns[:-1]) + 1
-    if not again.size:
-        return abs(float(off_there_ns.sum()))
-    apart_ns = np.add.reduceat(off_there_ns, np.append(0, again))
-    return math.sqrt(float(apart_ns @ apart_ns))
+    n, mean_ns = len(t_ns), t_ns.mean()
+    spread = 0.0
+    for i in range(n):
+        spread += (t_ns[i] - mean_ns) ** 2
+    ahead = (at_ns - mean_ns) / max(spread, 1.0)
+    squares, of_switch_ns = 0.0, 0.0
+    for i in range(n):
+        if i > 0 and unrest_ns[i] > unrest_ns[i - 1]:  # another switch
+            squares += of_switch_ns * of_switch_ns
+            of_switch_ns = 0.0
+        # What a line that is fitted to views and read at the arrival takes of each view.
+        of_switch_ns += unrest_ns[i] * (1.0 / n + (t_ns[i] - mean_ns) * ahead)
+    return math.sqrt(squares + of_switch_ns * of_switch_ns)

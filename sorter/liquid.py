@@ -20,6 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from sorter.compiled import compiled
+
+_Times = NDArray[np.int64]
+
 GRID_NS = 2_000_000  # passages are read off a grid this fine, with linear interpolation between
 FOREVER_NS = 1 << 62
 
@@ -91,20 +95,7 @@ class Liquid:
         """Liquid time (ns) of one host time; `openings` must not overlap."""
         if not openings:
             return float(time_ns)
-        return float(self.many(np.array([time_ns], dtype=np.int64), openings)[0])
-
-    def many(self, times_ns: NDArray[np.int64], openings: Sequence[Opening]) -> NDArray[np.float64]:
-        """Liquid times (n,) of host times (n,)."""
-        liquid = times_ns.astype(np.float64)
-        for opening in openings:
-            liquid += self.jump_ns * self._response(times_ns - opening.open_ns)
-            if opening.close_ns < FOREVER_NS:
-                liquid -= self.jump_ns * self._response(times_ns - opening.close_ns)
-        return liquid
-
-    def _response(self, since_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Share of a jump that has happened `since_ns` after the valve moved; 0 before."""
-        return np.asarray(-np.expm1(-np.maximum(since_ns, 0) / self._tau_ns))
+        return _liquid_ns(time_ns, *_edges(openings), self.jump_ns, self._tau_ns)
 
     def unrest_ns(self, time_ns: int, openings: Sequence[Opening]) -> float:
         """How far off liquid time may be at one host time, because the valve's jitter is not known.
@@ -125,12 +116,45 @@ class Liquid:
         near = [o for o in openings if o.open_ns < liquid_ns + self.jump_ns]
         if not near or self.jump_ns == 0:
             return int(liquid_ns)
-        # Openings don't overlap, so displacement stays within [-jump, jump] of zero.
-        start_ns = int(liquid_ns - self.jump_ns) - GRID_NS
-        grid = np.arange(start_ns, int(liquid_ns + self.jump_ns) + 2 * GRID_NS, GRID_NS)
-        reached = self.many(grid, near)
-        i = int(np.argmax(reached >= liquid_ns))
-        if i == 0:
-            return int(grid[0])
-        part = (liquid_ns - reached[i - 1]) / (reached[i] - reached[i - 1])
-        return int(grid[i - 1] + part * GRID_NS)
+        return _first_passage_ns(float(liquid_ns), *_edges(near), self.jump_ns, self._tau_ns)
+
+
+def _edges(openings: Sequence[Opening]) -> tuple[_Times, _Times]:
+    """When each opens and closes, (n,) each."""
+    opens = np.array([opening.open_ns for opening in openings], np.int64)
+    return opens, np.array([opening.close_ns for opening in openings], np.int64)
+
+
+@compiled
+def _liquid_ns(
+    time_ns: int, opens_ns: _Times, closes_ns: _Times, jump_ns: float, tau_ns: float
+) -> float:
+    """Liquid time of a host time: of each jump a share has happened since the valve moved."""
+    liquid_ns = float(time_ns)
+    for i in range(len(opens_ns)):
+        if time_ns > opens_ns[i]:
+            liquid_ns -= jump_ns * math.expm1(-(time_ns - opens_ns[i]) / tau_ns)
+        if time_ns > closes_ns[i]:
+            liquid_ns += jump_ns * math.expm1(-(time_ns - closes_ns[i]) / tau_ns)
+    return liquid_ns
+
+
+@compiled
+def _first_passage_ns(
+    liquid_ns: float, opens_ns: _Times, closes_ns: _Times, jump_ns: float, tau_ns: float
+) -> int:
+    """Host time at which liquid time first reaches a value, with one opening at least."""
+    # Openings don't overlap, so displacement stays within [-jump, jump] of zero.
+    time_ns = int(liquid_ns - jump_ns) - GRID_NS
+    last_ns = int(liquid_ns + jump_ns) + 2 * GRID_NS
+    reached_ns = _liquid_ns(time_ns, opens_ns, closes_ns, jump_ns, tau_ns)
+    if reached_ns >= liquid_ns:
+        return time_ns
+    while time_ns < last_ns:
+        before_ns = reached_ns
+        time_ns += GRID_NS
+        reached_ns = _liquid_ns(time_ns, opens_ns, closes_ns, jump_ns, tau_ns)
+        if reached_ns >= liquid_ns:
+            part = (liquid_ns - before_ns) / (reached_ns - before_ns)
+            return int(time_ns - GRID_NS + part * GRID_NS)
+    return time_ns

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sorter.compiled import compiled
+
 SIGMAS = 3.0
 
 
@@ -50,23 +52,40 @@ def fit_motion(
         noise_um: standard deviation of a centroid, never believed to be smaller.
         roll_s: how long the noise is alike.
     """
-    n, at_s = t_s.size, float(t_s.sum()) / t_s.size
-    t = t_s - at_s
-    spread = float(t @ t)
-    mean_um = float(x_um.sum()) / n
-    speed = float(t @ x_um) / spread
-    off = x_um - mean_um - speed * t
-    span_s = float(t[-1] - t[0])
+    return Motion(*_parabola(t_s, x_um, noise_um, roll_s))
+
+
+@compiled
+def _parabola(
+    t_s: NDArray[np.float64], x_um: NDArray[np.float64], noise_um: float, roll_s: float
+) -> tuple[float, float, float, float, float, float]:
+    """What a `Motion` holds, in its order."""
+    n, at_s, mean_um = len(t_s), t_s.mean(), x_um.mean()
+    spread, along, cubes = 0.0, 0.0, 0.0
+    for i in range(n):
+        t = t_s[i] - at_s
+        spread += t * t
+        along += t * (x_um[i] - mean_um)
+        cubes += t * t * t
+    speed = along / spread
+    # The parabola that no straight line has a share in.
+    mean_square, slope = spread / n, cubes / spread
+    bent, held = 0.0, 0.0
+    for i in range(n):
+        t = t_s[i] - at_s
+        bend = t * t - mean_square - slope * t
+        bent += bend * bend
+        held += bend * (x_um[i] - mean_um - speed * t)
+    half = held / bent  # half the acceleration
+    left = 0.0
+    for i in range(n):
+        t = t_s[i] - at_s
+        off = x_um[i] - mean_um - speed * t - half * (t * t - mean_square - slope * t)
+        left += off * off
     # Variances of the fit are those of so many more views than there are rolls.
-    alike = n / min(n, 1.0 + span_s / roll_s)
-    mean_square = spread / n
-    bend = t * t - mean_square
-    bend -= t * (float(t @ bend) / spread)
-    bent = float(bend @ bend)
-    half = float(bend @ off) / bent  # half the acceleration
-    off -= half * bend
-    sigma_um = SIGMAS * max(noise_um, math.sqrt(float(off @ off) / (n - 3))) * math.sqrt(alike)
-    return Motion(
+    alike = n / min(n, 1.0 + (t_s[-1] - t_s[0]) / roll_s)
+    sigma_um = SIGMAS * max(noise_um, math.sqrt(left / (n - 3))) * math.sqrt(alike)
+    return (
         at_s,
         mean_um - half * mean_square,
         speed,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sorter.decide import Decision, Reason
 from sorter.pipeline import DecidedObject
-from sorter.record_rows import ObjectRow, Sighting
+from sorter.record_rows import ObjectRow
 
 
 def object_row(
@@ -43,12 +43,12 @@ def object_row(
         touching=2 * views.cut > n,
         p_unhealthy=decision.p_unhealthy,
         p_other=decision.p_other,
-        view_probabilities=views.stacked().tobytes(),
+        view_probabilities=decided.probabilities.tobytes(),
         outlet=decision.outlet,
         reason=decision.reason.value,
         arrival_ns=arrival_ns,
         arrival_error_ns=arrival_error_ns,
-        sightings=tuple(Sighting(s.frame, s.x_px, s.y_px) for s in track.sightings),
+        sightings=tuple(track.sightings),
     )
 
 
@@ -57,7 +57,7 @@ def telling_crops(decided: DecidedObject) -> list[NDArray[np.uint8]]:
     views = decided.views
     if not views.crops:
         return []
-    worst = int(np.argmin([p[decided.healthy_column] for p in views.probabilities]))
+    worst = int(decided.probabilities[:, decided.healthy_column].argmin())
     middle = len(views.crops) // 2
     return [views.crops[i] for i in dict.fromkeys((worst, middle))]
 

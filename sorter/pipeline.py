@@ -161,15 +161,17 @@ class TrackViews:
         """(classified views, classes) probabilities."""
         if not self.probabilities:
             return np.empty((0, 0), np.float32)
-        return np.stack(self.probabilities)
+        return np.concatenate(self.probabilities).reshape(len(self.probabilities), -1)
 
 
 @dataclass(frozen=True, slots=True)
 class DecidedObject:
-    """A track that has ended, with its decision."""
+    """A track that has ended, with its decision; `probabilities` is what its views add up to
+    (classified views, classes)."""
 
     track: Track
     views: TrackViews
+    probabilities: NDArray[np.float32]
     arrival: Arrival | None
     decision: Decision
     healthy_column: int
@@ -349,6 +351,7 @@ class Pipeline:
             views = self._views.pop(track.id, None) or TrackViews()
             if len(track.sightings) < self._min_sightings:
                 continue
+            probabilities = views.stacked()
             decision = self._decider.decide(
                 Views(
                     views.diameters_um,
@@ -358,7 +361,7 @@ class Pipeline:
                     views.cut,
                     track.speed_um_s if track.n else 0.0,
                     track.last.diameter_um,
-                    views.stacked(),
+                    probabilities,
                     self._few_views_explained(track),
                     self._tracker.saw_steady_flow(track),
                     median(views.lengths_px or [0]) * self._tracker.pitch_um,
@@ -375,7 +378,7 @@ class Pipeline:
                 may_hide=decision.outlet != self._decider.outlets.collect,
             )
             column = self._decider.healthy_column
-            decided.append(DecidedObject(track, views, arrival, decision, column))
+            decided.append(DecidedObject(track, views, probabilities, arrival, decision, column))
         return decided
 
     def _is_hardly_known(self, track: Track) -> bool:

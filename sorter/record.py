@@ -43,10 +43,10 @@ from sorter.record_rows import (
     ObjectWithCrops,
     Report,
     RunMeta,
-    Sighting,
     StatusNow,
 )
 from sorter.record_writer import LENGTH, run_writer
+from sorter.sighting import Sighting
 
 __all__ = [
     "CommandRow",

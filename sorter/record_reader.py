@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sorter.errors import InputError
-from sorter.record_rows import CommandRow, EventRow, ObjectRow, RunMeta, Sighting
+from sorter.record_rows import CommandRow, EventRow, ObjectRow, RunMeta
 from sorter.record_writer import APPLICATION_ID, SCHEMA_VERSION
+from sorter.sighting import Sighting
 
 _BUSY_S = 1.0
 

@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from sorter.sighting import Sighting
+
 Level = Literal["info", "warning", "fault"]
 EndReason = Literal["done", "fault", "interrupted"]
 UNFINISHED = "unfinished: controller gone"
@@ -88,14 +90,6 @@ class FrameRow(Row, frozen=True, array_like=True, tag="f", gc=False):
     received_ns: int
     done_ns: int
     n_objects: int
-
-
-class Sighting(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Where an object was seen, in pixels of the frame with that number."""
-
-    frame_number: int
-    x_px: float
-    y_px: float
 
 
 class ObjectRow(Row, frozen=True, array_like=True, tag="o", gc=False):

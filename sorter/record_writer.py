@@ -267,7 +267,7 @@ class Writer:
         row = message.row
         self._connection.execute(_ADD_OBJECT, [getattr(row, name) for name in _OBJECT_COLUMNS])
         self._connection.executemany(
-            _ADD_SIGHTING, [(row.id, s.frame_number, s.x_px, s.y_px) for s in row.sightings]
+            _ADD_SIGHTING, [(row.id, s.frame, s.x_px, s.y_px) for s in row.sightings]
         )
         for view, crop in enumerate(message.crops):
             png = encode_png(crop.height, crop.width, crop.pixels)

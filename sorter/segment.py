@@ -16,7 +16,7 @@ from sorter.errors import InputError
 from sorter.find import Finder, FindSettings, View
 from sorter.grid import Grid, Pyramid
 from sorter.still_background import estimate_background
-from sorter.warm_up import warm_up
+from sorter.warm_up import warm_up_finding
 
 
 class SegmentSettings(BaseModel):
@@ -56,7 +56,7 @@ class Segmenter:
         self.dtype = np.dtype(np.uint8 if bit_depth == 8 else np.uint16)
         self._grid = Grid.fit(shape, pitch_um, settings.find.coarsest_um)
         self._finder = Finder(settings.find, pitch_um=pitch_um, grid=self._grid)
-        warm_up(self.dtype)
+        warm_up_finding(self.dtype)
         self.pyramid = Pyramid(self._grid, self.dtype)
         """The last frame at full, half, a quarter of the resolution …"""
         self._grey = np.empty(self._grid.cells, np.uint8)

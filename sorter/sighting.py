@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """A track's detection in one frame."""
+
+class Sighting(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A track's detection in one frame, as the record takes it; in pixels of that frame."""
 
     frame: int
     x_px: float

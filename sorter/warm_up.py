@@ -1,4 +1,4 @@
-"""Compiles what finding bodies needs, before the first frame comes.
+"""Compiles what the loop needs, before the first frame comes.
 
 ``python -m sorter.warm_up`` does it for all frames, so that the first start need not.
 """
@@ -12,15 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sorter.background import Background
+from sorter.beat import Beat
 from sorter.find import Finder, FindSettings, View
 from sorter.grid import Grid, Pyramid
+from sorter.hidden import dark_spots
+from sorter.jolts import jolted_ns
+from sorter.liquid import Liquid, LiquidSettings, Opening
+from sorter.motion import fit_motion
 
 _SIDE_PX = 256
 _PITCH_UM = 2.0
 _GREY = 200  # of the background
 
 
-def warm_up(dtype: np.dtype[Any]) -> None:
+def warm_up_finding(dtype: np.dtype[Any]) -> None:
     """Find bodies of every kind once, in a drawn frame.
 
     Compiling takes half a minute, once after an installation; loading what was compiled less than a
@@ -39,6 +44,19 @@ def warm_up(dtype: np.dtype[Any]) -> None:
     finder.find(View(levels, grey, background.level, background.gain))
 
 
+def warm_up_ways() -> None:
+    """Do once what tells when a body arrives, and whether another one hides in it."""
+    liquid, opening = Liquid(LiquidSettings()), Opening("collect", 0, 1)
+    liquid.at(2, [opening])
+    liquid.first_passage_ns(2.0, [opening])
+    t_s = np.linspace(0.0, 1.0, 6)
+    fit_motion(t_s, t_s, noise_um=1.0, roll_s=0.1)
+    jolted_ns(t_s, t_s, 2.0)
+    beat = Beat(0.0, 0.0, 1.0, 0, np.eye(3), 1.0, 0.0, 0.0)
+    beat.error_ns(np.arange(6, dtype=np.int64), 10.0)
+    dark_spots(np.full((1, 8, 8), _GREY, np.uint8), 2.0)
+
+
 def _drawn() -> NDArray[np.uint8]:
     """A round body, two that touch, a bent one, and a pale one that the border cuts."""
     pixels = np.full((_SIDE_PX, _SIDE_PX), _GREY, np.uint8)
@@ -51,4 +69,5 @@ def _drawn() -> NDArray[np.uint8]:
 
 if __name__ == "__main__":
     for each in (np.uint8, np.uint16):
-        warm_up(np.dtype(each))
+        warm_up_finding(np.dtype(each))
+    warm_up_ways()

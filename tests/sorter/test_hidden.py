@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -81,3 +82,16 @@ def test_the_spot_is_where_it_was_drawn(x: float, y: float) -> None:
     middle = (SIZE - 1) / 2
     assert np.hypot(*(places[0] - (middle + x, middle + y))) <= 3.0
     assert darkness[0] == pytest.approx(20 / 105, abs=0.05)
+
+
+@pytest.mark.parametrize("radius_px", [0.0, 1.5, 2.0, 7.3, 20.0, 30.4])
+def test_it_is_the_darkest_mean_of_nine_that_opencv_finds(radius_px: float) -> None:
+    crops = np.random.default_rng(3).integers(0, 256, (20, SIZE, SIZE)).astype(np.uint8)
+    places, darkness = dark_spots(crops, radius_px)
+    axis = np.arange(SIZE) - (SIZE - 1) / 2
+    inside = np.hypot(axis[:, None], axis[None, :]) <= max(radius_px, 1.5)
+    for crop, (x, y), share in zip(crops, places, darkness, strict=True):
+        smooth = np.asarray(cv2.blur(crop, (3, 3)), np.float64)
+        dark = np.where(inside, smooth, np.inf)
+        assert (y, x) == np.unravel_index(dark.argmin(), dark.shape)
+        assert share == pytest.approx(dark.min() / smooth[inside].mean())

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from sorter.jolts import apart
+from sorter.jolts import apart, jolted_ns
 from sorter.liquid import Liquid, LiquidSettings, Opening
 from sorter.track import TrackSettings
 from sorter.tracker import Tracker
@@ -102,3 +102,18 @@ def test_after_each_switch_the_errors_are_others() -> None:
         [0.0, 0.0, 5.0, 4.0, 0.5, 0.0],
         [0.0, 0.0, 0.0, 0.0, 0.0, 0.6],
     ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_line_is_off_by_what_each_switch_moves_it(seed: int) -> None:
+    """Against NumPy's straight lines through the errors of each switch."""
+    rng = np.random.default_rng(seed)
+    t_ns = np.cumsum(rng.uniform(4, 6, 40)) * MS
+    unrest_ns = rng.uniform(1, 3, 4).repeat(10) * np.tile(np.exp(-0.3 * np.arange(10)), 4) * MS
+    at_ns = 600.0 * MS
+    off_ns = [np.polyval(np.polyfit(t_ns - at_ns, row, 1), 0.0) for row in apart(unrest_ns)]
+    assert jolted_ns(t_ns, unrest_ns, at_ns) == pytest.approx(np.hypot.reduce(off_ns), rel=1e-6)
+
+
+def test_nothing_is_off_where_no_switch_was() -> None:
+    assert jolted_ns(np.arange(6.0), np.zeros(6), 10.0) == 0.0

@@ -64,7 +64,7 @@ def test_first_passage_is_the_first_time_that_it_is_reached(
     openings = merge([Opening("collect", a * MS, (a + w) * MS) for a, w in opens])
     passage = LIQUID.first_passage_ns(liquid_ms * MS, openings)
     fine = np.arange(0, 4_000 * MS, MS // 4, dtype=np.int64)
-    reached = LIQUID.many(fine, openings)
+    reached = np.array([LIQUID.at(int(t_ns), openings) for t_ns in fine])
     direct = int(fine[np.argmax(reached >= liquid_ms * MS)])
     assert abs(passage - direct) <= 2.5 * MS
 
