@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
@@ -60,7 +59,6 @@ class Background:
         self._map = np.ones(shape, np.float32)
         self._inverse = np.ones(shape, np.float32)
         self._step = max(1, int((shape[0] * shape[1] / 1500) ** 0.5))
-        self._empty = np.empty(shape, np.uint8)
         self._frames = 0
         self._updates = 0
         self._changes = 0
@@ -122,26 +120,13 @@ class Background:
         if not warming and self._frames % settings.update_every:
             return
         self._updates += 1
-        steady = np.divide(reduced, self.gain, dtype=np.float32)
-        np.equal(occupied, 0, out=self._empty, casting="unsafe")
         rate = max(settings.rate, 1.0 / self._updates)
-        cv2.accumulateWeighted(steady, self._map, rate, self._empty)
+        _blend(reduced, occupied, self.gain, rate, self._map)
         if not warming:
-            self._absorb(steady, occupied)
+            limits = settings.update_every, settings.absorb_after_frames, settings.absorb_change
+            still = self._still_frames, self._still_grey
+            _learn_what_stays(reduced, occupied, self.gain, limits, still, self._map)
         self._refresh()
-
-    def _absorb(self, steady: NDArray[np.float32], occupied: NDArray[np.uint8]) -> None:
-        """Count for how long each occupied pixel has kept its grey; learn those that stay."""
-        settings = self.settings
-        moved = np.abs(steady - self._still_grey) > settings.absorb_change * self._map
-        np.logical_or(moved, occupied == 0, out=moved)
-        self._still_frames += settings.update_every
-        self._still_frames[moved] = 0
-        np.copyto(self._still_grey, steady, where=moved)
-        done = self._still_frames >= settings.absorb_after_frames
-        if done.any():
-            np.copyto(self._map, steady, where=done)
-            self._still_frames[done] = 0
 
     def _refresh(self) -> None:
         np.divide(BACKGROUND_LEVEL, self._map, out=self._inverse)
@@ -173,3 +158,61 @@ def _divide(
             value = np.rint(np.float32(row[x]) * scale * factor[x])
             grey[x] = np.uint8(min(max(value, black), white))
     return gain
+
+
+@compiled
+def _blend(
+    reduced: NDArray[Any],
+    occupied: NDArray[np.uint8],
+    gain: float,
+    rate: float,
+    level: NDArray[np.float32],
+) -> None:
+    """Add a share of a frame over its gain to the level where no body is; as OpenCV's
+    ``accumulateWeighted`` does it, to the bit.
+
+    Args:
+        reduced, occupied, level: (height, width).
+        rate: the share.
+    """
+    share, over = np.float64(np.float32(rate)), np.float32(gain)
+    height, width = reduced.shape
+    for y in range(height):
+        row, taken, mean = reduced[y], occupied[y], level[y]
+        for x in range(width):
+            off = np.float32(row[x]) / over - mean[x]
+            blended = np.float32(mean[x] + off * share)
+            mean[x] = mean[x] if taken[x] else blended
+
+
+@compiled
+def _learn_what_stays(
+    reduced: NDArray[Any],
+    occupied: NDArray[np.uint8],
+    gain: float,
+    limits: tuple[int, int, float],
+    still: tuple[NDArray[np.float32], NDArray[np.float32]],
+    level: NDArray[np.float32],
+) -> None:
+    """Count for how long each occupied pixel has kept its grey; set the level to what has stayed.
+
+    Args:
+        reduced, occupied, level: (height, width).
+        limits: frames since the last call; that something must stand still; and the largest
+            relative change of grey that counts as such.
+        still: (height, width) each: frames that each pixel has stood still, and its grey.
+    """
+    frames, grey = still
+    since, enough, change = np.float32(limits[0]), np.float32(limits[1]), np.float32(limits[2])
+    over, none = np.float32(gain), np.float32(0.0)
+    height, width = reduced.shape
+    for y in range(height):
+        row, taken, mean, count, kept = reduced[y], occupied[y], level[y], frames[y], grey[y]
+        for x in range(width):
+            steady = np.float32(row[x]) / over
+            moved = abs(steady - kept[x]) > change * mean[x] or taken[x] == 0
+            stood = none if moved else count[x] + since
+            kept[x] = steady if moved else kept[x]
+            stays = stood >= enough
+            mean[x] = steady if stays else mean[x]
+            count[x] = none if stays else stood

@@ -16,11 +16,11 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from operator import itemgetter
 
-import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from drivers.ports import Pixels
+from sorter.compiled import compiled
 from sorter.detection import Detection
 
 MATTERS_UM = 30.0
@@ -108,15 +108,31 @@ def deficit_um2(pixels: Pixels, detection: Detection, *, pitch_um: float) -> flo
     be clear of the blurred body, or the background is taken too dark.
     """
     left, top, right, bottom = _window(detection)
-    window = pixels[max(0, top) : bottom, max(0, left) : right]
-    rim = np.concatenate(
-        (window[:2].ravel(), window[-2:].ravel(), window[:, :2].ravel(), window[:, -2:].ravel())
-    )
-    half = rim.size // 2
-    level = float(np.partition(rim, half)[half])
-    if level <= 0:
-        return 0.0
-    return (window.size - cv2.sumElems(window)[0] / level) * pitch_um**2
+    height, width = pixels.shape
+    window = max(0, left), max(0, top), min(right, width), min(bottom, height)
+    return _deficit_px(pixels, window) * pitch_um**2
+
+
+@compiled
+def _deficit_px(pixels: Pixels, window: tuple[int, int, int, int]) -> float:
+    """The same in pixels, of a window (left, top, right, bottom) that lies in the frame."""
+    left, top, right, bottom = window
+    width, height = right - left, bottom - top
+    total = 0
+    for y in range(top, bottom):
+        for x in range(left, right):
+            total += pixels[y, x]
+    rim, n = np.empty(4 * (width + height), pixels.dtype), 0
+    for y in (top, top + 1, bottom - 2, bottom - 1):
+        for x in range(left, right):
+            rim[n] = pixels[y, x]
+            n += 1
+    for x in (left, left + 1, right - 2, right - 1):
+        for y in range(top, bottom):
+            rim[n] = pixels[y, x]
+            n += 1
+    level = float(np.partition(rim, n // 2)[n // 2])
+    return width * height - total / level if level > 0 else 0.0
 
 
 def stands_alone(detection: Detection, found: Iterable[Detection]) -> bool:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sorter.background import Background
+from sorter.background import Background, BackgroundSettings
 from sorter.beat import Beat
 from sorter.find import Finder, FindSettings, View
 from sorter.grid import Grid, Pyramid
@@ -19,6 +19,7 @@ from sorter.hidden import dark_spots
 from sorter.jolts import jolted_ns
 from sorter.liquid import Liquid, LiquidSettings, Opening
 from sorter.motion import fit_motion
+from sorter.speck import deficit_um2
 
 _SIDE_PX = 256
 _PITCH_UM = 2.0
@@ -37,11 +38,14 @@ def warm_up_finding(dtype: np.dtype[Any]) -> None:
     pixels = _drawn().astype(dtype)
     grid = Grid.fit(pixels.shape, _PITCH_UM, FindSettings().coarsest_um)
     levels = Pyramid(grid, pixels.dtype).build(pixels)
-    background = Background(grid.cells)
+    background = Background(grid.cells, BackgroundSettings(update_every=1, warm_up_updates=1))
     background.start(np.full(grid.cells, _GREY, np.float32))
     grey = background.normalise(levels[-1], np.empty(grid.cells, np.uint8))
     finder = Finder(FindSettings(), pitch_um=_PITCH_UM, grid=grid)
-    finder.find(View(levels, grey, background.level, background.gain))
+    found = finder.find(View(levels, grey, background.level, background.gain))
+    for _ in range(2):  # the second time it is warm
+        background.update(levels[-1], finder.occupied)
+    deficit_um2(pixels, found[0], pitch_um=_PITCH_UM)
 
 
 def warm_up_ways() -> None:

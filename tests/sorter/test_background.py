@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -109,3 +110,40 @@ def test_a_segmenter_starts_from_its_first_frame() -> None:
     assert made.background.ready
     assert len(found) == 2
     assert relative_error(made, 0.65) < 0.06
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_it_learns_as_opencv_and_numpy_do(dtype: type[np.unsignedinteger]) -> None:
+    """Frame by frame against a running average and counts that are kept in plain NumPy."""
+    rng = np.random.default_rng(5)
+    shape, every, enough, change, rate = (24, 40), 2, 8, 0.04, 0.1
+    settings = BackgroundSettings(
+        update_every=every, rate=rate, warm_up_updates=1, absorb_after_frames=enough
+    )
+    made, light = Background(shape, settings), rng.uniform(90, 200, shape).astype(np.float32)
+    made.start(light)
+    level, grey = light.copy(), np.zeros(shape, np.float32)
+    count, updates, absorbed = np.zeros(shape), 1, 0
+    for i in range(1, 60):
+        frame_ = (light * rng.uniform(0.9, 1.1) + rng.normal(0, 2, shape)).astype(dtype)
+        occupied = np.zeros(shape, np.uint8)
+        occupied[5:12, 6:18] = occupied[:, i % 30 : i % 30 + 5] = 255
+        frame_[6:11, 8:16] = 60 if i < 30 else 140
+        made.normalise(frame_, np.empty(shape, np.uint8))
+        made.update(frame_, occupied)
+        is_warm = updates > 1
+        if is_warm and i % every:
+            continue
+        updates += 1
+        steady = frame_.astype(np.float32) / np.float32(made.gain)
+        share = max(rate, 1 / updates)
+        cv2.accumulateWeighted(steady, level, share, (occupied == 0).astype(np.uint8))
+        if is_warm:
+            moved = (np.abs(steady - grey) > np.float32(change) * level) | (occupied == 0)
+            count = np.where(moved, 0, count + every)
+            grey = np.where(moved, steady, grey)
+            level = np.where(count >= enough, steady, level)
+            absorbed += int((count >= enough).sum())
+            count[count >= enough] = 0
+        assert made.level == pytest.approx(level, rel=1e-6)
+    assert absorbed > 0
