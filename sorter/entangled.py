@@ -14,8 +14,9 @@ def share_off(track: Track, companion: Track | None, *, in_crowd: bool) -> float
         in_crowd: another body that nobody saw may lie behind it.
     """
     s = track.settings
-    share = 1.0 if in_crowd and is_large(track) else _of_others(track, companion)
-    off = s.entangled_tolerance * share
+    off = s.entangled_tolerance * _of_others(track, companion)
+    if in_crowd and is_large(track):
+        off = max(off, s.crowded_tolerance)
     if companion is not None and came_late(track) and track.n < s.short_views:
         off = max(off, _apart(track, companion))
     return off

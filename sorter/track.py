@@ -91,10 +91,16 @@ class TrackSettings(BaseModel):
         "that was one with another known body in half of the frames; less in fewer of them",
     )
     crowded_from: float = Field(
-        1.0,
+        0.6,
         gt=0,
         description="mean number of large bodies in the view from which any that is not collected "
-        "may have hidden another one all the way, and has the whole tolerance",
+        "may have hidden another one all the way",
+    )
+    crowded_tolerance: float = Field(
+        0.25,
+        ge=0,
+        description="share of the way by which the arrival of such a body may be off then: three "
+        "that pass one another can hide a fourth that is slower by so much",
     )
     crowded_s: float = Field(2.0, gt=0, description="time constant of that mean, s")
     position_error_um: float = Field(
