@@ -24,6 +24,7 @@ from sorter.processes import (
     give_way,
     ignore_interrupts,
     interrupts_held,
+    keep_memory,
     leave_first_core,
     return_to_cores,
     single_threaded,
@@ -234,6 +235,7 @@ def _main(rig: RigSettings, toml: str, connection: Connection) -> None:
 
     ignore_interrupts()
     wake_on_time()
+    keep_memory()
 
     orders = _Orders(connection)
 

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from sorter.background import Background, BackgroundSettings
 from sorter.beat import Beat
+from sorter.descent import passage_of_descents_s
 from sorter.find import Finder, FindSettings, View
 from sorter.grid import Grid, Pyramid
 from sorter.hidden import dark_spots
 from sorter.jolts import jolted_ns
 from sorter.liquid import Liquid, LiquidSettings, Opening
 from sorter.motion import fit_motion
+from sorter.sinking import ChannelSettings
 from sorter.speck import deficit_um2
 
 _SIDE_PX = 256
@@ -58,6 +60,17 @@ def warm_up_ways() -> None:
     jolted_ns(t_s, t_s, 2.0)
     beat = Beat(0.0, 0.0, 1.0, 0, np.eye(3), 1.0, 0.0, 0.0)
     beat.error_ns(np.arange(6, dtype=np.int64), 10.0)
+    passage_of_descents_s(
+        t_s,
+        9e3 * t_s,
+        2e4,
+        diameters_um=(30.0, 60.0),
+        looks_um=45.0,
+        channel=ChannelSettings(),
+        noise_um=2.0,
+        pump_um=0.0,
+        valve_um=0.0 * t_s,
+    )
     dark_spots(np.full((1, 8, 8), _GREY, np.uint8), 2.0)
 
 

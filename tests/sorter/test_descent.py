@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardware_sim.flow import height_at_view_um
-from sorter.descent import SAMPLES, Floats, diameters_seen_um, passage_of_descents_s
+from sorter.descent import SAMPLES, diameters_seen_um, passage_of_descents_s
+from sorter.falling import Floats
 from sorter.motion import fit_motion
 from sorter.sinking import ChannelSettings, passage_s
 from tests.sorter.falling import AHEAD_UM, FLOW, VIEW_UM, travel
