@@ -94,7 +94,7 @@ def test_overflow_arms_again_and_shows_as_a_gap(which: Which, tmp_path: Path) ->
 
 def test_ring_of_python_devices_keeps_whole_frames(tmp_path: Path) -> None:
     """At each wrap of a ring that is no multiple of the frame, waiting frames would be gone."""
-    # 102.4 frames of 40 KiB: two thirds of a second, so that a busy machine doesn't overflow it.
+    # 102.4 frames of 40 KiB: half a second, so that a busy machine doesn't overflow it.
     camera = open_camera("simulated", tmp_path, CLOCK, buffer_mb=4)
     numbers: list[int] = []
     try:
