@@ -137,10 +137,12 @@ class Sensor:
         noise = self._noise[y : y + self._shape[0], x : x + self._shape[1]]
         cv2.add(self._light, noise, dst=self._work)
         may_be_dark = [] if self._is_bright else [self._work]
-        for region, transmission in self._touched(patches):
-            part = self._work[region]
-            _dim(part, noise[region], transmission, self._read_share)
-            may_be_dark.append(part)
+        for patch in patches:
+            if (region := self._region_of(patch)) is None:
+                continue
+            transmission = self._smear(patch.transmission)
+            _dim(self._work, noise, transmission, patch.x0_px, patch.y0_px, self._read_share)
+            may_be_dark.append(self._work[region])
         if self._bit_depth == 8:
             # Negative values can't be told from positive ones by convertScaleAbs.
             for part in may_be_dark:
@@ -149,24 +151,12 @@ class Sensor:
         level = self.level(time_s) * (1.0 + flicker)
         return self._digitise(level, pixels)
 
-    def _touched(
-        self, patches: Sequence[Patch]
-    ) -> list[tuple[tuple[slice, slice], NDArray[np.float32]]]:
-        """The part of each patch on the frame, blurred by the motion; overlaps merged."""
-        height, width = self._shape
-        found: list[tuple[tuple[slice, slice], NDArray[np.float32]]] = []
-        for patch in patches:
-            h, w = patch.transmission.shape
-            x0, x1 = max(0, patch.x0_px), min(width, patch.x0_px + w)
-            y0, y1 = max(0, patch.y0_px), min(height, patch.y0_px + h)
-            if x0 >= x1 or y0 >= y1:
-                continue
-            blurred = self._smear(patch.transmission)
-            inner = blurred[
-                y0 - patch.y0_px : y1 - patch.y0_px, x0 - patch.x0_px : x1 - patch.x0_px
-            ]
-            found.append(((slice(y0, y1), slice(x0, x1)), inner))
-        return found
+    def _region_of(self, patch: Patch) -> tuple[slice, slice] | None:
+        """The rows and columns of the frame that a patch dims; None if none of them."""
+        (height, width), (h, w) = self._shape, patch.transmission.shape
+        x0, x1 = max(0, patch.x0_px), min(width, patch.x0_px + w)
+        y0, y1 = max(0, patch.y0_px), min(height, patch.y0_px + h)
+        return None if x0 >= x1 or y0 >= y1 else (slice(y0, y1), slice(x0, x1))
 
     def _smear(self, transmission: NDArray[np.float32]) -> NDArray[np.float32]:
         """Blur along x by the path travelled during the exposure (a box of at most 1 px)."""
@@ -210,13 +200,21 @@ def _dim(
     work: NDArray[np.int16],
     noise: NDArray[np.int16],
     transmission: NDArray[np.float32],
+    x0: int,
+    y0: int,
     read_share: float,
 ) -> None:
-    """Multiply the light there, with the shot noise scaled to what is left of it."""
+    """Multiply the light there, with the shot noise scaled to what is left of it.
+
+    It is given whole arrays, not the parts that overlap: those come in several memory layouts, and
+    each would be compiled for itself.
+    """
     shot, read = np.float32(1.0 - read_share), np.float32(read_share)
     low, high = np.float32(-(2**15)), np.float32(2**15 - 1)
-    for y in range(work.shape[0]):
-        row, own_noise, passes = work[y], noise[y], transmission[y]
+    left, right = max(0, x0), min(work.shape[1], x0 + transmission.shape[1])
+    for y in range(max(0, y0), min(work.shape[0], y0 + transmission.shape[0])):
+        row, own_noise = work[y, left:right], noise[y, left:right]
+        passes = transmission[y - y0, left - x0 : right - x0]
         for x in range(len(row)):
             signal = np.float32(row[x] - own_noise[x]) * passes[x]
             scaled = np.sqrt(passes[x] * shot + read) * np.float32(own_noise[x])
