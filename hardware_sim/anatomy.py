@@ -180,12 +180,14 @@ def lumpy_surface(
     axes /= np.prod(axes) ** (1 / 3)
     squares = (unit / axes.astype(np.float32)) ** 2
     shape = 1.0 / np.sqrt(squares[..., 0] + squares[..., 1] + squares[..., 2])
-    rim = np.ones(unit.shape[:2])
-    for centre in directions(rng, bumps):
-        width = rng.uniform(*width_rad)
-        bell = np.exp((unit @ centre - 1.0) / width**2)
-        shape = shape + height * rng.standard_normal() * bell
-        rim = rim * np.exp(0.3 * rng.standard_normal() * bell)
+    centres = directions(rng, bumps)
+    drawn = [
+        (rng.uniform(*width_rad), rng.standard_normal(), rng.standard_normal()) for _ in centres
+    ]
+    widths, heights, refractions = np.array(drawn, np.float32).reshape(-1, 3).T
+    bells = np.exp((unit @ centres.T - 1.0) / np.square(widths))
+    shape = shape + bells @ (np.float32(height) * heights)
+    rim = np.exp(bells @ (np.float32(0.3) * refractions))
     if roughness > 0.0:
         noise = cv2.GaussianBlur(rng.standard_normal(shape.shape), (0, 0), 1.1)
         shape = shape + noise * (roughness / noise.std())

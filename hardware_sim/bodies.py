@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 
 from hardware_sim.anatomy import Anatomy, Cloud, Floats
 from hardware_sim.body_spec import BodySpec
-from hardware_sim.canvas import Canvas, blur, reach_of_blur_px, splat
-from hardware_sim.lumps import Silhouettes, draw_lump
+from hardware_sim.canvas import Canvas, Places, blur, reach_of_blur_px
+from hardware_sim.lumps import draw_lump
+from hardware_sim.silhouettes import Silhouettes
 from hardware_sim.small_parts import SmallParts
+from sorter.compiled import compiled
 
 _RESOLUTION_UM = 1.5
 _BLUR_PER_DEPTH_UM = 4.0
 _HALO = 0.35
+_MEAN = np.full(7, 1 / 7, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,23 +155,52 @@ class CloudBody:
     def _draw_grain(self, canvas: Canvas, cloud: Cloud, turn: Floats) -> None:
         """Add the inside's texture: sharp where it is in focus, blurred above and below."""
         view = cloud.points_um @ turn.T
-        focus = np.exp(-np.square(view[:, 2] / np.float32(self._depth_of_field_um)))
         sigma_px = max(0.7, cloud.size_um / canvas.pitch_um)
-        pixels = canvas.pixels_of(view)
         # The blur of what lies in this box ends in it.
         margin_px = reach_of_blur_px(1.6 * sigma_px) + 1
         box = canvas.box(self._grain_reach_um / canvas.pitch_um + margin_px)
-        weights = cloud.weights * focus
-        texture = blur(splat(pixels, weights, box), sigma_px)
-        coarse = blur(splat(pixels, cloud.weights - weights, box), 1.6 * sigma_px)
+        rows, columns = box
+        sharp, dull = np.zeros((2, *canvas.log_light[box].shape), np.float32)
+        columns_px, rows_px = canvas.pixels_of(view)
+        spread = _splat(
+            view, cloud.weights, self._depth_of_field_um,
+            (columns_px, rows_px), (columns.start, rows.start), (sharp, dull),
+        )  # fmt: skip
+        texture, coarse = blur(sharp, sigma_px), blur(dull, 1.6 * sigma_px)
         # Independent unit weights, n a pixel, blurred by sigma, have a variance n / (4 π sigma²).
-        extent = float(np.sqrt(np.mean(np.square(view[:, :2]))) * 2 / canvas.pitch_um)
+        extent = 2.0 * spread / canvas.pitch_um
         density = len(view) / max(1.0, np.pi * extent**2)
         strength = self._anatomy.grain_strength
         scale = float(strength * sigma_px * np.sqrt(4 * np.pi / max(density, 1e-3)))
         target = canvas.log_light[box]
         cv2.scaleAdd(texture, scale, target, dst=target)
         cv2.scaleAdd(coarse, 1.2 * scale, target, dst=target)
+
+
+@compiled
+def _splat(
+    view: Floats,
+    weights: Floats,
+    depth_um: float,
+    places: Places,
+    corner: tuple[int, int],
+    out: tuple[Floats, Floats],
+) -> float:
+    """Add points (n, 3) to two pictures, the share of each that is in focus and the rest.
+
+    Returns:
+        Their root mean square distance along x or y from the middle.
+    """
+    columns, rows = places
+    sharp, dull = out
+    squares = 0.0
+    for i in range(len(weights)):
+        in_focus = weights[i] * np.exp(-((view[i, 2] / depth_um) ** 2))
+        y, x = rows[i] - corner[1], columns[i] - corner[0]
+        sharp[y, x] += in_focus
+        dull[y, x] += weights[i] - in_focus
+        squares += view[i, 0] ** 2 + view[i, 1] ** 2
+    return float(np.sqrt(squares / (2 * len(weights))))
 
 
 def _reach_um(cloud: Cloud) -> float:
@@ -179,6 +211,6 @@ def _through_lens(log_light: Floats, sigma_px: float) -> Floats:
     """Blur by ``sigma_px`` and add the bright fringe that edges have in brightfield."""
     light = cv2.exp(np.clip(log_light, -3.0, 0.6, out=log_light))
     light = blur(np.asarray(light, dtype=np.float32), sigma_px)
-    wide = cv2.boxFilter(light, -1, (7, 7), borderType=cv2.BORDER_REPLICATE)
+    wide = cv2.sepFilter2D(light, -1, _MEAN, _MEAN, borderType=cv2.BORDER_REPLICATE)
     sharp = cv2.addWeighted(light, 1.0 + _HALO, wide, -_HALO, 0.0)
     return np.asarray(np.clip(sharp, 0.02, 1.9, out=sharp), dtype=np.float32)

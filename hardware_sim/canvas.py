@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware_sim.anatomy import Floats
+from sorter.compiled import compiled
 
-Places = tuple[NDArray[np.intp], NDArray[np.intp]]
+Indices = NDArray[np.intp]
+Places = tuple[Indices, Indices]
 """Columns and rows (n,) of points on a canvas."""
 
 
@@ -37,64 +39,80 @@ class Canvas:
         y0, y1 = max(0, int(self.y_px - reach_px)), min(height, int(self.y_px + reach_px) + 2)
         return slice(y0, y1), slice(x0, x1)
 
-    def stamp(
-        self, kernel: Floats, x: int, y: int, weight: np.float32, keep: Floats | None
-    ) -> None:
-        """Multiply what lies around a pixel by ``keep``, then add an odd square kernel."""
-        half = kernel.shape[0] // 2
-        height, width = self.log_light.shape
-        if half <= x < width - half and half <= y < height - half:
-            target = self.log_light[y - half : y + half + 1, x - half : x + half + 1]
-            if keep is not None:
-                target *= keep
-            target += kernel * weight
-            return
-        left, top = max(0, half - x), max(0, half - y)
-        right, bottom = min(2 * half + 1, width - x + half), min(2 * half + 1, height - y + half)
-        if left >= right or top >= bottom:
-            return
-        target = self.log_light[
-            y - half + top : y - half + bottom, x - half + left : x - half + right
-        ]
-        if keep is not None:
-            target *= keep[top:bottom, left:right]
-        target += kernel[top:bottom, left:right] * weight
 
-    def stamp_all(self, kernel: Floats, places: Places, weights: Floats) -> None:
-        """`stamp` one kernel at many places (n,), in their order, nothing hidden by any."""
-        side = kernel.shape[0]
-        half = side // 2
-        xs, ys = places
-        height, width = self.log_light.shape
-        inside = (xs >= half) & (xs < width - half) & (ys >= half) & (ys < height - half)
-        if not inside.all():
-            for x, y, weight in zip(xs.tolist(), ys.tolist(), weights, strict=True):
-                self.stamp(kernel, x, y, weight, None)
-            return
-        offsets = np.arange(-half, half + 1)
-        around = (offsets[:, None] * width + offsets).reshape(-1)
-        index = (ys * width + xs)[:, None] + around
-        values = weights[:, None] * kernel.reshape(-1)
-        np.add.at(self.log_light.reshape(-1), index.reshape(-1), values.reshape(-1))
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """Pictures of n small parts, odd squares, one after the other.
 
-
-def splat(
-    places: Places,
-    weights: NDArray[np.floating],
-    box: tuple[slice, slice],
-) -> Floats:
-    """Sum of the weights (n,) that fall on each pixel of a box that holds all of them.
-
-    Args:
-        places: of the points on the canvas.
-        weights: (n,).
-        box: rows and columns, as `Canvas.box` gives them.
+    Attributes:
+        light: their logarithms of the light, row by row.
+        keep: what they leave of that of what lies behind them, on the same squares.
+        starts: (n,) index of the first pixel of each.
+        halves: (n,) half the side of each, its middle pixel left out.
     """
-    rows, columns = box
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    index = (places[1] - rows.start) * width + (places[0] - columns.start)
-    flat = np.bincount(index, weights, height * width)
-    return flat.astype(np.float32).reshape(height, width)
+
+    light: Floats
+    keep: Floats
+    starts: Indices
+    halves: Indices
+
+    @staticmethod
+    def of(pictures: list[tuple[Floats, Floats]]) -> Stamps:
+        """From each part's light and what it keeps, two squares of one side."""
+        sides = np.array([len(light) for light, _ in pictures], np.intp)
+        nothing = [np.zeros(0, np.float32)]
+        return Stamps(
+            np.concatenate(nothing + [light.reshape(-1) for light, _ in pictures]),
+            np.concatenate(nothing + [keep.reshape(-1) for _, keep in pictures]),
+            np.cumsum(sides * sides) - sides * sides,
+            sides // 2,
+        )
+
+    def lay(self, canvas: Floats, order: Indices, places: Places, weights: Floats) -> None:
+        """Multiply what lies behind each part, in that order, by what it keeps, and add it."""
+        _lay(
+            canvas,
+            (self.light, self.keep),
+            (self.starts, self.halves),
+            (order, *places),
+            weights,
+        )
+
+
+@compiled
+def _lay(
+    canvas: Floats,
+    pictures: tuple[Floats, Floats],
+    shapes: Places,
+    where: tuple[Indices, Indices, Indices],
+    weights: Floats,
+) -> None:
+    light, keep = pictures
+    starts, halves = shapes
+    order, columns, rows = where
+    height, width = canvas.shape
+    for i in order:
+        half, side, weight = halves[i], 2 * halves[i] + 1, weights[i]
+        left, top = columns[i] - half, rows[i] - half
+        for y in range(max(0, top), min(height, top + side)):
+            first = starts[i] + (y - top) * side - left
+            for x in range(max(0, left), min(width, left + side)):
+                canvas[y, x] = canvas[y, x] * keep[first + x] + light[first + x] * weight
+
+
+@compiled
+def add_stamps(
+    canvas: Floats, kernel: Floats, columns: Indices, rows: Indices, weights: Floats
+) -> None:
+    """Add a picture (side, side), side odd, at many places (n,), as far as it is on the canvas."""
+    height, width = canvas.shape
+    side = kernel.shape[0]
+    half = side // 2
+    for i in range(len(weights)):
+        left, top = columns[i] - half, rows[i] - half
+        for y in range(max(0, top), min(height, top + side)):
+            for x in range(max(0, left), min(width, left + side)):
+                canvas[y, x] += kernel[y - top, x - left] * weights[i]
 
 
 def blur(image: Floats, sigma_px: float) -> Floats:

@@ -12,14 +12,17 @@ from math import pi, sqrt
 import cv2
 import numpy as np
 
-from hardware_sim.anatomy import Anatomy, Floats, Lump, directions, lumpy_surface
-from hardware_sim.lumps import Silhouettes
+from hardware_sim.anatomy import Anatomy, Lump, directions, lumpy_surface
+from hardware_sim.silhouettes import ANGLES, Silhouettes
 
 _RASTER = 64
 # The silhouette's reach over the raster's: bumps stand out of the bounding sphere.
 _ROOM = 1.6
 # The frame's axes, each in turn along the line of sight.
 _VIEWS = tuple(np.roll(np.eye(3, dtype=np.float32), k, axis=0) for k in range(3))
+_TURN = np.arange(ANGLES) * (2 * pi / ANGLES)
+_ROUND = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=-1).astype(np.float32)
+"""(`ANGLES`, 2) points of an outline of radius 1."""
 
 
 def debris(diameter_um: float, rng: np.random.Generator) -> Anatomy:
@@ -62,17 +65,10 @@ def silhouette_diameter_um(lumps: tuple[Lump, ...], radius_um: float) -> float:
         mask = np.zeros((_RASTER, _RASTER), np.uint8)
         for outlined in silhouettes.seen(turn):
             centre = (turn @ outlined.lump.centre_um)[:2]
-            points = (centre + _rim(outlined.radius_um)) / px_um + _RASTER / 2
+            points = (centre + outlined.radius_um[:, None] * _ROUND) / px_um + _RASTER / 2
             cv2.fillPoly(mask, [np.round(points * 256).astype(np.int32)], 1, shift=8)
         areas.append(cv2.countNonZero(mask) * px_um**2)
     return 2 * sqrt(float(np.mean(areas)) / pi)
-
-
-def _rim(radius_um: Floats) -> Floats:
-    """(n, 2) points of an outline given by its radius at n angles."""
-    angles = np.arange(radius_um.size) * (2 * pi / radius_um.size)
-    unit = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    return np.asarray(radius_um[:, None] * unit, np.float32)
 
 
 def _scaled(lump: Lump, factor: float) -> Lump:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from hardware_sim.anatomy import Anatomy, Balls, Cloud, Floats
-from hardware_sim.canvas import Canvas, Places, splat
+from hardware_sim.canvas import Canvas, Places, Stamps, add_stamps
+from sorter.compiled import compiled
 
-_FEW = 60
-Stamp = tuple[Floats, Floats | None]
-"""A ball's picture, and what it leaves of what lies behind it (None for all)."""
+# So many cells overlap, and share a path.
+_MANY = 60
 
 
 class SmallParts:
@@ -31,7 +30,7 @@ class SmallParts:
         points += [cloud.points_um for cloud, _ in self._clouds]
         self._points = np.concatenate(points) if points else np.zeros((0, 3), np.float32)
         self._pitch_um = 0.0
-        self._stamps: list[list[Stamp]] = []
+        self._stamps: list[Stamps] = []
         self._kernels: list[Floats] = []
 
     def prepare(self, pitch_um: float) -> None:
@@ -52,14 +51,16 @@ class SmallParts:
             return self._points[:, 0], (nowhere, nowhere)
         self.prepare(canvas.pitch_um)
         view = self._points @ turn.T
-        shown = _visible(view, self._main_um)
+        shown = np.empty(len(view), np.float32)
+        _show(view, self._main_um, shown)
         columns, rows = canvas.pixels_of(view)
         end = 0
         for balls, stamps in zip(self._balls, self._stamps, strict=True):
             start, end = end, end + len(balls.radii_um)
             part = slice(start, end)
-            here = (columns[part], rows[part])
-            _draw_balls(canvas, stamps, view[part, 2], here, balls.contrast * shown[part])
+            back_to_front = np.argsort(view[part, 2])
+            weights = balls.contrast * shown[part]
+            stamps.lay(canvas.log_light, back_to_front, (columns[part], rows[part]), weights)
         return shown[end:], (columns[end:], rows[end:])
 
     def draw_clouds(self, canvas: Canvas, shown: Floats, places: Places) -> None:
@@ -72,48 +73,38 @@ class SmallParts:
             _draw_points(canvas, kernel, here, cloud.weights * shown[part])
 
 
-def _stamps_of(balls: Balls, pitch_um: float) -> list[Stamp]:
-    stamps: list[Stamp] = []
+def _stamps_of(balls: Balls, pitch_um: float) -> Stamps:
+    pictures = []
     for radius_px in (np.rint(balls.radii_um / pitch_um * 4) / 4).tolist():
         size = max(radius_px, 0.75)
-        keep = None
-        if balls.opacity > 0.0:
-            keep = 1.0 - np.float32(balls.opacity) * _ball_cover(size)
-        stamps.append((_ball_kernel(size, balls.look), keep))
-    return stamps
-
-
-def _draw_balls(
-    canvas: Canvas, stamps: list[Stamp], depth_um: Floats, places: Places, weights: Floats
-) -> None:
-    """Put each ball's stamp at its place, back to front."""
-    columns, rows = places[0].tolist(), places[1].tolist()
-    for i in np.argsort(depth_um).tolist():
-        kernel, keep = stamps[i]
-        canvas.stamp(kernel, columns[i], rows[i], weights[i], keep)
+        keep = 1.0 - np.float32(balls.opacity) * _ball_cover(size)
+        pictures.append((_ball_kernel(size, balls.look), keep))
+    return Stamps.of(pictures)
 
 
 def _draw_points(canvas: Canvas, kernel: Floats, places: Places, weights: Floats) -> None:
-    """Add many equal small spheres: few of them one by one, many at once by convolution."""
-    if len(weights) < _FEW:
-        canvas.stamp_all(kernel, places, weights)
+    """Add equal small spheres."""
+    if len(weights) < _MANY:
+        add_stamps(canvas.log_light, kernel, *places, weights)
         return
-    height, width = canvas.log_light.shape
-    hits = splat(places, weights, (slice(0, height), slice(0, width)))
-    drawn = cv2.filter2D(hits, -1, kernel, borderType=cv2.BORDER_CONSTANT)
+    drawn = np.zeros_like(canvas.log_light)
+    add_stamps(drawn, kernel, *places, weights)
     # Cells that overlap share a path: the light lost saturates instead of adding up.
     np.maximum(drawn, -1.4, out=drawn)
     canvas.log_light += drawn
 
 
-def _visible(view: Floats, main_um: float) -> Floats:
-    """(n,) how much of a small part is seen: all beside the main mass, less before it, hardly
-    anything behind it."""
-    if main_um <= 0.0:
-        return np.ones(len(view), np.float32)
-    beside = np.clip((np.hypot(view[:, 0], view[:, 1]) / main_um - 0.82) / 0.18, 0.0, 1.0)
-    seen_through = np.where(view[:, 2] > 0.0, 0.45, 0.12)
-    return np.asarray(seen_through + (1.0 - seen_through) * beside, dtype=np.float32)
+@compiled
+def _show(view: Floats, main_um: float, shown: Floats) -> None:
+    """Write to ``shown`` (n,) how much of small parts at ``view`` (n, 3) is seen: all beside the
+    main mass, less before it, hardly anything behind it."""
+    for i in range(len(shown)):
+        if main_um <= 0.0:
+            shown[i] = 1.0
+            continue
+        beside = (np.hypot(view[i, 0], view[i, 1]) / main_um - 0.82) / 0.18
+        through = 0.45 if view[i, 2] > 0.0 else 0.12
+        shown[i] = through + (1.0 - through) * min(max(beside, 0.0), 1.0)
 
 
 @lru_cache(maxsize=512)

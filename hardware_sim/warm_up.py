@@ -7,23 +7,30 @@ from __future__ import annotations
 
 import numpy as np
 
+from hardware_sim.body_spec import BodySpec
 from hardware_sim.optics import OpticsSettings, Sensor
-from hardware_sim.spheroids import draw_spheroid, make_body
+from hardware_sim.phenotypes import DEFECTS, HARMLESS
+from hardware_sim.spheroids import make_body
 
 _SIDE_PX = 96
 
 
 def warm_up() -> None:
-    """Draw a spheroid and expose a frame of it; see `sorter.warm_up`."""
+    """Make a body of every kind and expose a frame of them; see `sorter.warm_up`."""
     optics = OpticsSettings()
-    body = make_body(
-        draw_spheroid(np.random.default_rng(0), unhealthy_fraction=0.0),
-        depth_of_field_um=optics.depth_of_field_um,
-    )
-    patch = body.transmission(
-        np.eye(3), pitch_um=optics.pitch_um, defocus_um=0.0, centre_px=(_SIDE_PX / 2, _SIDE_PX / 2)
-    )
-    Sensor(_SIDE_PX, _SIDE_PX, 8, optics, seed=0).expose([patch], time_s=0.0)
+    specs = [BodySpec("spheroid", 90.0, None, name, 0.9, 0) for name in (*DEFECTS, *HARMLESS)]
+    specs.append(BodySpec("debris", 90.0, None, "debris", 0.0, 0))
+    bodies = [make_body(spec, depth_of_field_um=optics.depth_of_field_um) for spec in specs]
+    patches = [
+        body.transmission(
+            np.eye(3),
+            pitch_um=optics.pitch_um,
+            defocus_um=0.0,
+            centre_px=(_SIDE_PX / 2, _SIDE_PX / 2),
+        )
+        for body in bodies
+    ]
+    Sensor(_SIDE_PX, _SIDE_PX, 8, optics, seed=0).expose(patches, time_s=0.0)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hardware_sim.anatomy import Anatomy, Floats, Lump, look_up
+from hardware_sim.anatomy import Anatomy, Floats, Lump, directions, look_up, surface_index
 from hardware_sim.bodies import CloudBody, defocus_sigma_um
-from hardware_sim.canvas import Canvas
+from hardware_sim.canvas import Stamps, add_stamps
 from hardware_sim.phenotypes import DEFECTS, HARMLESS
+from hardware_sim.silhouettes import surface_rows
 from hardware_sim.small_parts import _ball_cover, _ball_kernel
 from hardware_sim.spheroids import BodySpec, make_body
 from hardware_sim.travellers import random_turn
@@ -197,15 +198,55 @@ def test_preparing_a_body_changes_nothing() -> None:
     np.testing.assert_array_equal(again.transmission, two.transmission)
 
 
-@pytest.mark.parametrize("margin", [8, 1])
-def test_many_stamps_are_stamps_one_by_one(margin: int) -> None:
-    """Also where some hang over the border."""
+def stamped(
+    canvas: Floats, picture: Floats, keep: Floats, x: int, y: int, weight: np.float32
+) -> Floats:
+    """The canvas with a picture on it, as far as there is canvas."""
+    half, spare = len(picture) // 2, 20
+    room = np.pad(canvas, spare)
+    rows, columns = (slice(at + spare - half, at + spare + half + 1) for at in (y, x))
+    room[rows, columns] = room[rows, columns] * keep + picture * weight
+    return room[spare:-spare, spare:-spare]
+
+
+# The second hang over the border, some of the third lie outside.
+@pytest.mark.parametrize("margin", [8, 1, -7])
+def test_stamps_are_laid_one_by_one_as_far_as_there_is_canvas(margin: int) -> None:
+    rng = np.random.default_rng(2)
+    sizes = [0.75, 2.0, 4.0, 5.5]
+    pictures = [(_ball_kernel(size, "clear"), 1 - _ball_cover(size)) for size in sizes]
+    places = (rng.integers(margin, 50 - margin, 4), rng.integers(margin, 50 - margin, 4))
+    weights = rng.uniform(0.1, 1.0, 4).astype(np.float32)
+    order = np.array([2, 0, 3, 1])
+    drawn = rng.uniform(-1.0, 0.0, (50, 50)).astype(np.float32)
+    plain = drawn.copy()
+    for i in order:
+        picture, keep = pictures[i]
+        plain = stamped(plain, picture, keep, places[0][i], places[1][i], weights[i])
+    Stamps.of(pictures).lay(drawn, order, places, weights)
+    np.testing.assert_array_equal(drawn, plain)
+
+
+@pytest.mark.parametrize("margin", [8, 1, -7])
+def test_equal_stamps_are_added_as_far_as_there_is_canvas(margin: int) -> None:
     rng = np.random.default_rng(2)
     kernel = _ball_kernel(4.0, "clear")
     places = (rng.integers(margin, 50 - margin, 30), rng.integers(margin, 50 - margin, 30))
     weights = rng.uniform(0.1, 1.0, 30).astype(np.float32)
-    together, singly = (Canvas(np.zeros((50, 50), np.float32), 25.0, 25.0, 1.0) for _ in range(2))
-    together.stamp_all(kernel, places, weights)
-    for x, y, weight in zip(*(p.tolist() for p in places), weights, strict=True):
-        singly.stamp(kernel, x, y, weight, None)
-    np.testing.assert_array_equal(together.log_light, singly.log_light)
+    drawn = plain = np.zeros((50, 50), np.float32)
+    for x, y, weight in zip(*places, weights, strict=True):
+        plain = stamped(plain, kernel, np.ones_like(kernel), x, y, weight)
+    add_stamps(drawn, kernel, *places, weights)
+    np.testing.assert_array_equal(drawn, plain)
+
+
+def test_the_directions_of_a_silhouette_are_looked_up_as_all_others() -> None:
+    """But for those on the line between two rows, to single precision."""
+    rng = np.random.default_rng(4)
+    for rotation in [np.eye(3), *(random_turn(rng) for _ in range(50))]:
+        turn = rotation.astype(np.float32)
+        view = directions(rng, 2000).T.reshape(3, 20, 100)
+        rows = np.empty((20, 100), np.int32)
+        surface_rows(view, turn, rows)
+        plain = surface_index(np.moveaxis(view, 0, -1) @ turn)
+        assert np.mean(rows != plain) <= 1e-3
