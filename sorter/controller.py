@@ -219,8 +219,8 @@ class Controller:
             n_objects = self._take(frame, now_ns)
         self._books.rulings(self._scheduler.plan(now_ns), now_ns)
         if frame is not None:
-            self._scheduler.prune(now_ns)
             self._sorting.finish_frame(frame, n_objects)
+            self._scheduler.prune(now_ns)
             self._look_at_junction(frame, now_ns)
         else:
             self._use_the_moment(now_ns)
@@ -239,7 +239,9 @@ class Controller:
 
     def _use_the_moment(self, now_ns: int) -> None:
         """Do what can wait for a moment without frames."""
-        if self._pipeline.learn(now_ns):
+        if self._sorting.tell():
+            self._journal.told()
+        elif self._pipeline.learn(now_ns):
             self._journal.learnt()
         if self._whereabouts is not None:
             self._whereabouts.settle()

@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from drivers.ports import Pixels
 from sorter.background import BACKGROUND_LEVEL, Background
 from sorter.detection import Detection
+from sorter.neighbours import paint_over
 
 Crop = NDArray[np.uint8]
 _Map = NDArray[np.float32]
 
 _BILINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 _FINE = 1.5  # cells of the background in a crop's pixel, above which each crop has its own map
-_SQUARE = np.ones((3, 3), np.uint8)
 
 
 class CropSettings(BaseModel):
@@ -230,18 +230,4 @@ def _paint_over(
     own = np.zeros_like(result)
     points = (detection.contour + 0.5 - np.asarray(corner)) / scale - 0.5
     cv2.fillPoly(own, [np.round(points * 16).astype(np.int32)[:, None, :]], 255, shift=4)
-    grown = cv2.dilate(own, _SQUARE)
-    contrast = cv2.convertScaleAbs(result, alpha=1.0, beta=-float(settings.level))
-    _, other = cv2.threshold(
-        contrast, settings.neighbour_contrast * settings.level, 255, cv2.THRESH_BINARY
-    )
-    other = cv2.dilate(cv2.subtract(other, grown), _SQUARE)
-    if not cv2.hasNonZero(cv2.bitwise_and(other, grown)):
-        return
-    count, labels = cv2.connectedComponents(other)
-    if count > 2:
-        near = np.zeros(count, bool)
-        near[labels[grown > 0]] = True
-        near[0] = False
-        other = near[labels].view(np.uint8)
-    result[cv2.subtract(other, own) > 0] = settings.level
+    paint_over(result, own, settings.level, settings.neighbour_contrast * settings.level)

@@ -109,6 +109,10 @@ class Journal:
         """The step used a moment without a frame to learn."""
         self.step.learnt = True
 
+    def told(self) -> None:
+        """The step used a moment without a frame to tell of a body."""
+        self.step.told = True
+
     def blob(self) -> bytes | None:
         """The step, which ends with that, encoded; None when it is idle."""
         self._begun = False

@@ -88,6 +88,7 @@ class Step(msgspec.Struct, array_like=True):
             that raised (``camera``; ``pump``, its ``hold`` and ``resume``; ``detect``,
             ``classify``, ``hides_body``, ``settle``), ``flow`` for a flow that is held unasked, or
             `LOOP`; empty where it came to its end.
+        told: the step had no frame, and used the moment to tell the scheduler of a body in view.
         closed: not a step, but the end: what was in view was ruled to rest for this reason.
     """
 
@@ -106,11 +107,13 @@ class Step(msgspec.Struct, array_like=True):
     drain_ns: int = 0
     raised: str = ""
     closed: str = ""
+    told: bool = False
 
     def is_idle(self) -> bool:
         """Nothing came from outside and nothing was asked: a replay can leave the step out."""
-        told = self.calls or self.drain or self.learnt or self.asked or self.flows
-        return self.frame is None and not (told or self.raised or self.closed)
+        asked = self.calls or self.drain or self.asked or self.flows
+        used = self.learnt or self.told
+        return self.frame is None and not (asked or used or self.raised or self.closed)
 
 
 def pack_detection(d: Detection) -> tuple[Any, ...]:

@@ -67,6 +67,7 @@ class Sorting:
         self._in_view: Sequence[Track] = ()
         self._lost = 0
         self._told: dict[int, int] = {}
+        self._to_tell: tuple[Track, float] | None = None
         self.drain_ns: int | None = None
         self.waits_in_view = False
 
@@ -110,6 +111,19 @@ class Sorting:
         self._in_view = result.in_view
         return result.n_objects
 
+    def tell(self) -> bool:
+        """Tell the scheduler of one who will matter soon; True where there was somebody.
+
+        It is work for a moment without frames: see `sorter.telling`.
+        """
+        to_tell, self._to_tell = self._to_tell, None
+        if to_tell is None:
+            return False
+        track, liquid_ns = to_tell
+        self._tell(track, liquid_ns)
+        self._told[track.id] = track.n
+        return True
+
     def finish_frame(self, frame: Frame, n_objects: int) -> None:
         """Write a frame down, and tell who watches."""
         done_ns = self._clock.now_ns()
@@ -127,6 +141,7 @@ class Sorting:
 
     def close(self, reason: Reason, now_ns: int) -> None:
         """Decide what is still in view, and rule all that waits to rest."""
+        self._to_tell = None
         if self._last_frame is not None:
             for decided in self._pipeline.drain():
                 changed = _changed(decided.decision, self._scheduler.rest_outlet, reason)
@@ -142,13 +157,19 @@ class Sorting:
         soon_ns = self._scheduler.due_until_ns(now_ns, within_ns=_SOON_NS)
         earliest_ns = self._view.earliest_ns
         bodies = [InView(t.id, t.n, t.last_liquid_ns + earliest_ns(t.last_x_um)) for t in in_view]
-        tell, self._told = to_tell(bodies, self._told, until_ns, soon_ns)
+        telling = to_tell(bodies, self._told, until_ns, soon_ns)
+        self._told, self._to_tell = telling.known, None
         for track in in_view:
-            if track.id in tell:
-                arrival = self._pipeline.arrival(track)
-                if arrival is not None and self._whereabouts is not None:
-                    arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns)
-                self._scheduler.observe(track.id, arrival or self._view.anywhen(liquid_ns))
+            if track.id in telling.now:
+                self._tell(track, liquid_ns)
+            elif track.id == telling.later:
+                self._to_tell = track, liquid_ns
+
+    def _tell(self, track: Track, liquid_ns: float) -> None:
+        arrival = self._pipeline.arrival(track)
+        if arrival is not None and self._whereabouts is not None:
+            arrival = self._whereabouts.corrected(arrival, track.last_liquid_ns)
+        self._scheduler.observe(track.id, arrival or self._view.anywhen(liquid_ns))
 
     def _answer_gap(self, frame: Frame, liquid_ns: float) -> int:
         """Lost frames, their number: where a body could have passed unseen, the gate stays shut."""

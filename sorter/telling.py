@@ -1,8 +1,8 @@
 """Of whom in view the scheduler is told in a frame: pure.
 
 To find when a body arrives takes a while, and with many in view the frame in which something comes
-to be due would take long. So they are told of one by one before that, and told of again, as more is
-known of them, one by one as well.
+to be due would take long. So they are told of before that, and told of again as more is known of
+them, one by one, in moments without frames.
 """
 
 from __future__ import annotations
@@ -27,13 +27,27 @@ class InView(NamedTuple):
     first_ns: float
 
 
+class Telling(NamedTuple):
+    """Who is to be told of.
+
+    Attributes:
+        now: at once, ids.
+        later: the next one, in a moment without frames; None: nobody.
+        known: what is known of all that matter, once the first have been told of: id -> views.
+    """
+
+    now: list[int]
+    later: int | None
+    known: dict[int, int]
+
+
 def to_tell(
     in_view: Iterable[InView],
     told: Mapping[int, int],
     until_ns: float | None,
     soon_ns: float | None,
-) -> tuple[list[int], dict[int, int]]:
-    """Who is to be told of, and what is known of all that matter then: id -> views.
+) -> Telling:
+    """Who is to be told of.
 
     Args:
         in_view: all that are followed.
@@ -41,18 +55,19 @@ def to_tell(
         until_ns: until when arrivals matter to what is due now, None: nothing is.
         soon_ns: the same of what will be due soon, not before ``until_ns``.
     """
-    must, may, known = list[InView](), list[InView](), dict[int, int]()
+    now, may, known = list[int](), list[InView](), dict[int, int]()
     for body in in_view:
         if soon_ns is None or body.first_ns > soon_ns:
             continue
         if body.id in told:
             known[body.id] = told[body.id]
         if body.id not in told and until_ns is not None and body.first_ns <= until_ns:
-            must.append(body)
+            now.append(body.id)
+            known[body.id] = body.views
         elif body.views - told.get(body.id, 0) >= _TELL_AGAIN:
             may.append(body)
-    if may:  # first those of whom nothing is known, then those of whom most is new
-        least = min(may, key=lambda body: (body.id in known, known.get(body.id, 0) - body.views))
-        must.append(least)
-    known.update((body.id, body.views) for body in must)
-    return [body.id for body in must], known
+    # First those of whom nothing is known, then those of whom most is new.
+    least = min(
+        may, key=lambda body: (body.id in known, known.get(body.id, 0) - body.views), default=None
+    )
+    return Telling(now, None if least is None else least.id, known)

@@ -20,6 +20,7 @@ from sorter.hidden import dark_spots
 from sorter.jolts import jolted_ns
 from sorter.liquid import Liquid, LiquidSettings, Opening
 from sorter.motion import fit_motion
+from sorter.neighbours import paint_over
 from sorter.sinking import ChannelSettings
 from sorter.speck import deficit_um2
 
@@ -29,7 +30,7 @@ _GREY = 200  # of the background
 
 
 def warm_up_finding(dtype: np.dtype[Any]) -> None:
-    """Find bodies of every kind once, in a drawn frame.
+    """Find bodies of every kind once, in a drawn frame, and cut one out.
 
     Compiling takes half a minute, once after an installation; loading what was compiled less than a
     second; and a millisecond when it is loaded.
@@ -48,6 +49,8 @@ def warm_up_finding(dtype: np.dtype[Any]) -> None:
     for _ in range(2):  # the second time it is warm
         background.update(levels[-1], finder.occupied)
     deficit_um2(pixels, found[0], pitch_um=_PITCH_UM)
+    crop = _drawn()
+    paint_over(crop, np.zeros_like(crop), _GREY, 0.1 * _GREY)
 
 
 def warm_up_ways() -> None:
