@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 import numpy as np
@@ -27,6 +27,7 @@ from hardware_sim.detection_errors import (
     kind_of,
 )
 from hardware_sim.glimpses import in_haste
+from hardware_sim.looks import Look
 from sorter.attention import Attention, Full
 from sorter.detection import Detection
 
@@ -57,27 +58,6 @@ class InView:
     angle_rad: float
 
 
-@dataclass(slots=True)
-class _Look:
-    """What is drawn once for a body."""
-
-    errors: KindErrors
-    roll_um: float
-    off_um: tuple[float, float]
-    size: float
-    enlarged: float
-    circularity: float
-    double: float
-    deficit: float
-    logit: float
-    logit_spread: float
-    is_other: bool
-    pair_u: float
-    hidden_u: float
-    views: int = 0
-    hiding: Counter[int] = field(default_factory=Counter)
-
-
 def _normal(random: Random) -> float:
     return min(max(random.gauss(0.0, 1.0), -_SIGMAS), _SIGMAS)
 
@@ -94,7 +74,8 @@ class DetectionVision:
         model: the errors.
 
     Attributes:
-        alone: how often each body was shown by a whole detection of its own.
+        alone: how often each body was shown by a detection of its own, outlined or glimpsed, that
+            no border cuts: what comes into view cut off is not followed yet.
         hidden: how often it was within another's detection that was not marked double.
     """
 
@@ -118,9 +99,10 @@ class DetectionVision:
         self._model = model
         self._enlarged = np.array(model.enlarged).T
         self._random = Random(f"vision {seed} {run}")
-        self._looks: dict[int, _Look] = {}
+        self._looks: dict[int, Look] = {}
         self._shown: dict[int, InView] = {}
         self._kept: list[Detection] = []
+        self._own: dict[int, int] = {}  # bodies by the id of the detection that shows one alone
         self.alone: Counter[int] = Counter()
         self.hidden: Counter[int] = Counter()
 
@@ -132,16 +114,21 @@ class DetectionVision:
         attention = attention or Full()
         self._shown = {}
         self._kept = []
+        self._own = {}
         merged, outlines = self._merged(bodies)
         for i, body in enumerate(bodies):
             how = merged.get(i)
             if how == "gone":
                 continue
             self._show(body, how, outlines.get(i))
-        if not attention.is_short(len(bodies)):
-            return self._kept
-        shape = self._height_px, self._width_px
-        return in_haste(self._kept, attention, pitch_um=self._pitch_um, shape=shape)
+        told = [(d, d) for d in self._kept]
+        if attention.is_short(len(bodies)):
+            shape = self._height_px, self._width_px
+            told = in_haste(self._kept, attention, pitch_um=self._pitch_um, shape=shape)
+        for detection, outlined in told:
+            if id(outlined) in self._own and not detection.touches_border:
+                self.alone[self._own[id(outlined)]] += 1
+        return [detection for detection, _ in told]
 
     def classify(
         self, frame: Frame, detections: Sequence[Detection]
@@ -172,20 +159,20 @@ class DetectionVision:
 
     # -- how bodies look ----------------------------------------------------------------------
 
-    def _look(self, body: InView) -> _Look:
+    def _look(self, body: InView) -> Look:
         look = self._looks.get(body.body)
         if look is None:
             look = self._looks[body.body] = self._draw(body)
         return look
 
-    def _draw(self, body: InView) -> _Look:
+    def _draw(self, body: InView) -> Look:
         random = Random(f"look {self._seed} {body.body}")
         spec, gauss = body.spec, random.gauss
         errors = self._model.kinds[kind_of(spec)]
         judged = judged_as(spec)
         percentiles, spread = self._model.not_healthy[judged]
         across = 2.0 * spec.diameter_um
-        return _Look(
+        return Look(
             errors=errors,
             # Standard deviations of a sine are its amplitude over the root of two.
             roll_um=max(0.0, gauss(*errors.roll)) * spec.diameter_um * math.sqrt(2.0),
@@ -211,7 +198,7 @@ class DetectionVision:
             return max(size, math.log(self._model.fibre_um / spec.diameter_um))
         return max(0.0, size) if spec.kind == "debris" else size  # blur only enlarges
 
-    def _looks_um(self, body: InView, look: _Look) -> float:
+    def _looks_um(self, body: InView, look: Look) -> float:
         """Diameter that a body seems to have, the same in all views at this defocus."""
         d_um = body.spec.diameter_um
         if body.spec.kind != "debris" or d_um < _LEAST_GRAIN_UM:
@@ -221,7 +208,7 @@ class DetectionVision:
         by_um = np.interp(off, off_um, mean_um) + look.enlarged * np.interp(off, off_um, sd_um)
         return d_um + float(by_um) * _GRAIN_UM / d_um
 
-    def _light_um(self, body: InView, look: _Look, looks_um: float) -> float:
+    def _light_um(self, body: InView, look: Look, looks_um: float) -> float:
         """Diameter by the light that a body takes out of this view."""
         model, d_um, view = self._model, body.spec.diameter_um, self._model.deficit_view
         mean, sd = model.deficit
@@ -330,8 +317,8 @@ class DetectionVision:
             return
         look.views += 1
         self._keep(made, body)
-        if how in (None, "split") and not made.touches_border:
-            self.alone[body.body] += 1
+        if how in (None, "split"):
+            self._own[id(made)] = body.body
         if random.random() < errors.extra:
             angle, off_um = random.uniform(0, math.tau), d_um / 2 + random.uniform(5.0, 40.0)
             small_um = random.choice((20.5, 22.8, 25.0, 74.0))
@@ -356,7 +343,7 @@ class DetectionVision:
         x: float,
         y: float,
         d_um: float,
-        look: _Look,
+        look: Look,
         light_um: float,
         *,
         split: bool,

@@ -19,8 +19,8 @@ def in_haste(
     *,
     pitch_um: float,
     shape: tuple[int, int],
-) -> list[Detection]:
-    """What a late frame tells of its detections.
+) -> list[tuple[Detection, Detection]]:
+    """What a late frame tells of its detections, each with the outline that it comes from.
 
     Args:
         detections: outlined, of one frame.
@@ -32,9 +32,9 @@ def in_haste(
     for detection in detections:
         box = whole_cells(detection.bbox, pitch_um=pitch_um, shape=shape)
         if is_glimpsed(box, attention, shape):
-            found.append(glimpse(box, pitch_um=pitch_um, shape=shape))
+            found.append((glimpse(box, pitch_um=pitch_um, shape=shape), detection))
         elif max(box[2:]) * pitch_um >= MATTERS_UM or attention.seeks(box):
-            found.append(detection)
+            found.append((detection, detection))
     return found
 
 

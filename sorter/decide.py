@@ -101,8 +101,8 @@ class DecideSettings(BaseModel):
     judged_at_once: int = Field(
         2,
         ge=1,
-        description="so many bodies are judged in one frame at most, those with the fewest judged "
-        "views first; the others are only followed",
+        description="so many bodies are judged in one frame at most, and one in a late frame, "
+        "those with the fewest judged views first; the others are only followed",
     )
     other_above: float = Field(
         0.5, ge=0, le=1, description="mean probability of 'other' from which it is not a spheroid"

@@ -242,7 +242,7 @@ class Pipeline:
             liquid_ns: its exposure in liquid time (`sorter.liquid`).
             unrest_ns: how far off that may be.
             lateness: of this frame; where it is late those that are known are only glimpsed
-                (`sorter.attention`), and most of them not judged (`TrackViews.can_wait`). None:
+                (`sorter.attention`), and one at most is judged (`TrackViews.can_wait`). None:
                 never.
         """
         lateness = lateness or InTime()
@@ -322,10 +322,9 @@ class Pipeline:
         self, fit: list[tuple[TrackViews, Detection]], lateness: Lateness
     ) -> list[tuple[TrackViews, Detection]]:
         """Those that are judged in this frame: the ones with the fewest judged views so far."""
-        chosen = [one for one in fit if not one[0].can_wait]
-        if len(chosen) < len(fit) and not lateness.is_crowded():
-            chosen = fit
-        most = self._decider.settings.judged_at_once
+        chosen, most = fit, self._decider.settings.judged_at_once
+        if fit and lateness.is_crowded():
+            chosen, most = [one for one in fit if not one[0].can_wait], 1
         if len(chosen) > most:
             chosen = sorted(chosen, key=lambda one: len(one[0].probabilities))[:most]
         judged = {id(views) for views, _ in chosen}

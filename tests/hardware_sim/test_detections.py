@@ -11,7 +11,9 @@ from drivers.ports import Frame
 from hardware_sim.body_spec import BodySpec
 from hardware_sim.detection_errors import MEASURED
 from hardware_sim.detections import DetectionVision, InView
+from sorter.attention import Divided
 from sorter.detection import Detection
+from sorter.lateness import FrameLateness
 
 PITCH_UM, WIDTH_PX, HEIGHT_PX = 1.73, 1280, 512
 HEALTHY = BodySpec("spheroid", 220.0, "healthy", "healthy", 0.1, 1)
@@ -134,6 +136,19 @@ def test_bodies_apart_are_shown_alone() -> None:
     eyes = vision([body(HEALTHY, 1, 300.0), body(LARGE, 2, 900.0)])
     found(eyes, 5)
     assert eyes.alone == {1: 5, 2: 5}
+
+
+def test_a_glimpse_that_the_border_cuts_shows_nobody() -> None:
+    """Its outline would clear the border by less than a cell of the coarse search."""
+    edge = 200.0 / 2 / PITCH_UM + 4.0
+    late = FrameLateness(0, lambda: 10**9, lambda: 0, lambda _: None)
+    eyes = vision([body(HEALTHY, 1, edge), body(HEALTHY, 2, 640.0)])
+    for k in range(40):
+        at_edge, inside = eyes.detect(frame(k), Divided(late, list, PITCH_UM))
+        assert not inside.touches_border
+    assert at_edge.glimpsed
+    assert eyes.alone[2] == 40
+    assert eyes.alone[1] < 20
 
 
 def test_a_body_that_hides_is_mostly_told_of() -> None:

@@ -25,7 +25,8 @@ def seen(box: Box) -> Detection:
 def told(*boxes: Box, known: Box | None = None) -> list[Detection]:
     places = [] if known is None else [Place(*middle(known), known[2], known[3])]
     attention = Divided(InTime(), lambda: places, PITCH_UM)
-    return in_haste([seen(box) for box in boxes], attention, pitch_um=PITCH_UM, shape=SHAPE)
+    outlined = [seen(box) for box in boxes]
+    return [one for one, _ in in_haste(outlined, attention, pitch_um=PITCH_UM, shape=SHAPE)]
 
 
 def middle(box: Box) -> tuple[float, float]:
@@ -47,6 +48,14 @@ def test_who_is_known_is_a_box_and_who_is_not_stays_as_it_was() -> None:
     one, two = told(known, other, known=known)
     assert one.bbox == (300, 100, 44, 44)
     assert two.bbox == other
+
+
+def test_each_comes_with_its_outline() -> None:
+    known, other, speck = seen((301, 102, 40, 40)), seen((602, 102, 40, 40)), seen((90, 90, 12, 12))
+    place = Place(*middle(known.bbox), *known.bbox[2:])
+    attention = Divided(InTime(), lambda: [place], PITCH_UM)
+    pairs = in_haste([speck, known, other], attention, pitch_um=PITCH_UM, shape=SHAPE)
+    assert [outlined for _, outlined in pairs] == [known, other]
 
 
 def test_who_comes_or_goes_is_a_box() -> None:

@@ -146,6 +146,15 @@ def test_while_frames_wait_most_views_are_passed_over_but_not_the_first() -> Non
     assert len(waiting.views.probabilities) == pytest.approx(whole / 3, abs=3)
 
 
+@pytest.mark.parametrize("bodies", [2, 5])
+def test_while_frames_wait_one_is_judged_at_once_and_all_get_their_share(bodies: int) -> None:
+    vision = Seen(bodies)
+    decided = run(vision, crowded=True)
+    assert {len(frame) for frame in vision.judged} == {1}
+    counts = [len(one.views.probabilities) for one in decided]
+    assert max(counts) - min(counts) <= 1
+
+
 @pytest.mark.parametrize(
     ("hides", "outlet", "reason"),
     [(False, "collect", Reason.HEALTHY), (True, "waste", Reason.HIDDEN)],
