@@ -14,6 +14,7 @@ from typing import Any
 
 from drivers.dispenser import DispenserSettings
 from hardware_sim.campaign_device import (
+    Arrived,
     CampaignBoard,
     CampaignLink,
     MakeCore,
@@ -169,7 +170,7 @@ class CampaignRig:
             self._injector.give_up(_OF_A_RUN)
             self._let_pass(plan.pause_ns)
         self._injector.close()
-        self._let_pass(_LAST_NS)
+        self._fall_silent()
         self._stage.end()
         log.edges = [GateEdge(*edge) for edge in self._device.gate_edges]
         log.truth, log.stays = self._truths.bodies, self._board.stays
@@ -182,6 +183,18 @@ class CampaignRig:
         away_ns = self._port.back_ns - self._clock.time_ns
         if away_ns > 0 and self._random.random() < 0.8:
             self._let_pass(away_ns)
+
+    def _fall_silent(self) -> None:
+        """Let time pass until the device has heard nothing for a while.
+
+        Lines that the wire held up still reach it when whoever wrote them is gone, and it can't
+        tell.
+        """
+        until_ns = self._clock.time_ns + _LAST_NS
+        while self._clock.time_ns < until_ns:
+            self._let_pass(until_ns - self._clock.time_ns)
+            heard = (met.at_ns for met in self._board.met if isinstance(met, Arrived))
+            until_ns = max(heard, default=0) + _LAST_NS
 
     def _let_pass(self, for_ns: int) -> None:
         """Nobody runs anything; the device is on, and bodies flow."""

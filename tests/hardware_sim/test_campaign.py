@@ -9,7 +9,7 @@ import pytest
 
 from drivers import protocol as wire
 from hardware_sim.campaign import RigResult, result_of, run_campaign, run_rig, sub_seed
-from hardware_sim.campaign_device import Pressed, Stay
+from hardware_sim.campaign_device import Arrived, Pressed, Stay
 from hardware_sim.campaign_log import RigLog
 from hardware_sim.campaign_parts import CampaignRecord, RigClock
 from hardware_sim.campaign_rig import CampaignRig
@@ -41,6 +41,16 @@ def test_the_same_seed_gives_the_same_rig(result: RigResult) -> None:
 
 def test_nothing_is_wrong(result: RigResult) -> None:
     assert result.wrong == {}
+
+
+def test_a_rig_ends_when_the_device_has_heard_nothing_for_a_while() -> None:
+    """In this one the wire holds pings up for two seconds after the port is gone."""
+    log = CampaignRig(268438025, 300, load_bundle("default")).run()
+    last_run_ns = max(run.ended_ns for run in log.runs)
+    last_heard_ns = max(met.at_ns for met in log.met if isinstance(met, Arrived))
+    assert last_heard_ns > last_run_ns + 1_500_000_000
+    assert log.ended_ns >= last_heard_ns + 3_000_000_000
+    assert log.flows[-1].off_ns is not None
 
 
 def test_every_fault_is_accounted_for(log: RigLog, result: RigResult) -> None:
