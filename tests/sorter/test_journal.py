@@ -112,6 +112,18 @@ def test_a_command_is_four_values() -> None:
     assert pack_command(Command(3, "collect", 10, 20)) == [3, "collect", 10, 20]
 
 
+@pytest.mark.parametrize("use", ["learnt", "told"])
+def test_a_moment_that_was_used_is_kept(use: str) -> None:
+    journal = Journal()
+    journal.begin(1)
+    getattr(journal, use)()
+    blob = journal.blob()
+    assert blob is not None
+    assert getattr(msgspec.msgpack.decode(blob, type=Step), use)
+    journal.begin(2)
+    assert journal.blob() is None
+
+
 def test_idle_steps_are_left_out_and_a_drain_is_told_once() -> None:
     journal = Journal()
     journal.begin(1)
