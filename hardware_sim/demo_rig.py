@@ -161,8 +161,7 @@ def demo_truth(folder: Path, reader: RecordReader) -> tuple[dict[str, Any], int]
             sightings=[(s.frame, s.x_px, s.y_px) for s in reader.sightings(o.row.id)],
             outlet=o.outlet,
             reason=o.reason,
-            commanded=o.sent_ns is not None,
-            refused=o.refused is not None,
+            commanded=o.sent_ns is not None and o.refused is None,
         )
         for o in reader.objects()
     ]

@@ -36,8 +36,7 @@ class TrackRow:
         sightings: (frame number, x_px, y_px) of its detections.
         outlet: the outlet that was decided in the end.
         reason: why, a word of ``sorter.decide``.
-        commanded: a command that serves it went out.
-        refused: that one was withdrawn, or the device refused it.
+        commanded: a command that serves it went out and wasn't refused.
     """
 
     object_id: int
@@ -45,7 +44,6 @@ class TrackRow:
     outlet: str
     reason: str
     commanded: bool
-    refused: bool = False
 
 
 def match_tracks(
@@ -100,8 +98,6 @@ def judge(
     * ``unsafe``: bodies of 30 µm or more in collect without a commanded decision of their own that
       says so; ``unsafe_bodies`` are their numbers. Members of a touching pair that passed for one
       body are ``doubles_unseen`` (counted in pairs) instead, of ``doubles`` touching pairs.
-    * ``let_in``: bodies in collect whose decision says so, but whose own command was withdrawn or
-      refused: the opening of another let them in.
     * ``seen_twice``, ``not_seen``: of ``units`` (a single spheroid or a touching group) those with
       more tracks than members, and with none. Fragments and satellites of a falling-apart spheroid
       are objects of their own; only tracks that counted as a spheroid make it seen twice.
@@ -119,6 +115,7 @@ def judge(
     matched = match_tracks(truth.bodies, tracks, pitch_um)
     passed = [b for b in truth.bodies if b.junction_ns is not None]
     outlets = {b.body: outlet_at(edges, b.junction_ns or 0) for b in passed}
+    unsafe, doubles_unseen = _unsafe(passed, outlets, matched)
     stopping = {
         number for number, theirs in matched.items() if any(t.reason == "stopping" for t in theirs)
     }
@@ -130,8 +127,10 @@ def judge(
         "lost": len(spheroids) - len(arrived),
         **_health(arrived, outlets),
         "healthy_loss": _healthy_loss(spheroids, matched),
-        **_safety(passed, outlets, matched),
+        "unsafe": len(unsafe),
+        "unsafe_bodies": unsafe,
         "doubles": sum(len(group) == 2 for group in _units(arrived)),
+        "doubles_unseen": len(doubles_unseen),
         **_seen(spheroids, matched),
         "outlets": [_row(b, outlets, matched) for b in counted if not b.lost],
     }
@@ -202,15 +201,14 @@ def _healthy_loss(
     return _share(lost, len(singles))
 
 
-def _safety(
+def _unsafe(
     passed: Sequence[BodyTruth],
     outlets: Mapping[int, str],
     matched: Mapping[int, list[TrackRow]],
-) -> dict[str, Any]:
-    """Bodies in collect that are unsafe, touching pairs that passed for one body, and bodies that
-    another's opening let in."""
+) -> tuple[list[int], list[int]]:
+    """Numbers of the unsafe bodies, and of the touching pairs that passed for one body."""
     unsafe: list[int] = []
-    unseen = let_in = 0
+    unseen: list[int] = []
     for unit in _units(passed):
         inside = [b for b in unit if outlets[b.body] == COLLECT and b.diameter_um >= UNSAFE_FROM_UM]
         decided = [
@@ -220,19 +218,10 @@ def _safety(
         ]
         alone = [b.body for b in inside if b.body not in decided]
         if len(unit) == 2 and decided and alone:
-            unseen += 1
+            unseen.append(unit[0].group or 0)
         else:
             unsafe += alone
-    for body in passed:
-        theirs = [t for t in matched.get(body.body, ()) if t.outlet == COLLECT and t.commanded]
-        is_in = outlets[body.body] == COLLECT
-        let_in += bool(is_in and theirs and all(t.refused for t in theirs))
-    return {
-        "unsafe": len(unsafe),
-        "unsafe_bodies": sorted(unsafe),
-        "let_in": let_in,
-        "doubles_unseen": unseen,
-    }
+    return sorted(unsafe), sorted(unseen)
 
 
 def _seen(spheroids: Sequence[BodyTruth], matched: Mapping[int, list[TrackRow]]) -> dict[str, int]:

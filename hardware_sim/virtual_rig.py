@@ -114,8 +114,7 @@ class Trace:
 
     def tracks(self) -> list[TrackRow]:
         """Objects as the verdict wants them."""
-        commanded = {c.object_id for c in self.commands}
-        served = {c.object_id for c in self.commands if c.id not in self.refused}
+        commanded = {c.object_id for c in self.commands if c.id not in self.refused}
         rows: list[TrackRow] = []
         for row in self.objects.values():
             change = self.changes.get(row.id)
@@ -126,7 +125,6 @@ class Trace:
                     outlet=change.changed_outlet if change else row.outlet,
                     reason=change.changed_reason if change else row.reason,
                     commanded=row.id in commanded,
-                    refused=row.id not in served,
                 )
             )
         return rows

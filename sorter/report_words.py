@@ -34,8 +34,6 @@ TRUTH_WORDS = {
     "healthy_loss": "healthy single ones judged unhealthy, unsure, no spheroid, or not alone",
     "unsafe": "entered collect without a decision of their own that says so",
     "unsafe_bodies": "numbers of these bodies in the simulator",
-    "let_in": "decided for collect and let in by another's opening, their own command withdrawn or "
-    "refused",
     "doubles": "touching pairs",
     "doubles_unseen": "pairs of which one was collected with the other, unnoticed",
     "units": "single spheroids and touching groups",

@@ -43,16 +43,11 @@ def sick(number: int, junction_ms: int, phenotype: str = "hollow") -> BodyTruth:
 
 
 def track(
-    number: int,
-    at: int,
-    outlet: str,
-    reason: str = "healthy",
-    commanded: bool = True,
-    refused: bool = False,
+    number: int, at: int, outlet: str, reason: str = "healthy", commanded: bool = True
 ) -> TrackRow:
     """A track that lies on body ``at``, a few pixels off."""
     sightings = [(f, 104.0 + 20 * f, 100.0 * at - 3.0) for f in range(4)]
-    return TrackRow(number, sightings, outlet, reason, commanded, refused)
+    return TrackRow(number, sightings, outlet, reason, commanded)
 
 
 def ask(bodies: list[BodyTruth], tracks: list[TrackRow], **more: Any) -> dict[str, Any]:
@@ -96,16 +91,6 @@ CASES: dict[str, tuple[list[BodyTruth], list[TrackRow], dict[str, Any]]] = {
         [body(1, IN)],
         [track(1, 1, "collect", commanded=False)],
         {"unsafe": 1},
-    ),
-    "in collect through another's opening, as was decided": (
-        [body(1, IN)],
-        [track(1, 1, "collect", refused=True)],
-        {"unsafe": 0, "let_in": 1},
-    ),
-    "in collect through another's opening, decided for waste in the end": (
-        [body(1, IN)],
-        [track(1, 1, "waste", "conflict", refused=True)],
-        {"unsafe": 1, "let_in": 0},
     ),
     "collected debris of 30 µm": (
         [body(1, IN, kind="debris", health=None, diameter_um=30.0)],
